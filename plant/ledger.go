@@ -1,0 +1,49 @@
+package plant
+
+// Progress is what the twin keeps of one machine so that it need not begin
+// again: what became of its events from a time on, and where to go on.
+type Progress struct {
+	Machine string
+	// From: everything in the ledger of this machine that starts at or after
+	// From (segments), or in a minute at or after From's (pieces), is replaced.
+	From     Time
+	Segments []Segment // closed ones only
+	Pieces   []Pieces
+	// Checkpoint is the engine's state once all events up to At were folded, in
+	// the engine's own encoding; empty for none. Checkpoints after From that are
+	// not this one are forgotten.
+	Checkpoint []byte
+	At         Time
+}
+
+// Past is what the ledger holds of a machine in a span: segments that overlap
+// it, and pieces of minutes in it.
+type Past struct {
+	Segments []Segment
+	Pieces   []Pieces
+}
+
+// Revision tells how often the figures of a closed shift of a line changed
+// after it was closed, and why the last time.
+type Revision struct {
+	Line   string `json:"line"`
+	Shift  Time   `json:"shift"` // start of the shift instance
+	Number int    `json:"revision"`
+	At     Time   `json:"at"`
+	Reason string `json:"reason"`
+}
+
+// Timeline is what the machines of a line did in a span.
+type Timeline struct {
+	Span
+	Shifts   []ShiftInstance   `json:"shifts"`
+	Machines []MachineTimeline `json:"machines"` // in the order of flow
+}
+
+// MachineTimeline is one machine's row: segments in order, without overlap;
+// time between them is unknown.
+type MachineTimeline struct {
+	Machine  string    `json:"machine"`
+	Name     Name      `json:"name"`
+	Segments []Segment `json:"segments"`
+}

@@ -1,0 +1,95 @@
+package plant
+
+import "fmt"
+
+// State is what a machine says it does, in the words of PackML
+// (ISA-TR88.00.02, OPC 30050).
+type State string
+
+// The states of PackML, and StateOff for a machine without power.
+const (
+	StateStopped      State = "stopped"
+	StateStarting     State = "starting"
+	StateIdle         State = "idle"
+	StateSuspending   State = "suspending"
+	StateSuspended    State = "suspended"
+	StateUnsuspending State = "unsuspending"
+	StateExecute      State = "execute"
+	StateStopping     State = "stopping"
+	StateAborting     State = "aborting"
+	StateAborted      State = "aborted"
+	StateHolding      State = "holding"
+	StateHeld         State = "held"
+	StateUnholding    State = "unholding"
+	StateResetting    State = "resetting"
+	StateCompleting   State = "completing"
+	StateComplete     State = "complete"
+	StateClearing     State = "clearing"
+	StateOff          State = "off"
+)
+
+// Class is the time class of a machine: what its state means for OEE. Each
+// instant of a machine has exactly one.
+type Class uint8
+
+// The time classes. ClassUnknown is the zero value: nobody was looking, or
+// what was seen is of bad quality.
+const (
+	ClassUnknown      Class = iota
+	ClassRun                // making pieces
+	ClassStop               // stopped by itself: failure, jam, no operator
+	ClassStarved            // waiting for material from upstream
+	ClassBlocked            // waiting for room downstream
+	ClassChangeover         // set-up for another product
+	ClassPlannedStop        // cleaning, maintenance, warm-up inside the shift
+	ClassNotScheduled       // no shift, break, holiday: never said by a machine
+	classes
+)
+
+var classNames = [classes]string{"unknown", "run", "stop", "starved", "blocked", "changeover", "planned_stop", "not_scheduled"}
+
+// String gives the class's name, as settings, JSON and stores write it.
+func (c Class) String() string {
+	if int(c) < len(classNames) {
+		return classNames[c]
+	}
+	return fmt.Sprintf("class(%d)", uint8(c))
+}
+
+// MarshalText gives the class's name.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText takes a class's name.
+func (c *Class) UnmarshalText(b []byte) error {
+	for i, n := range classNames {
+		if n == string(b) {
+			*c = Class(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("time class %q: want one of %v", b, classNames)
+}
+
+// Down tells whether time of this class is a stop in the sense of the small
+// stop rule: unplanned when at least as long as the line's threshold, a small
+// stop (inside run time) when shorter. oee.md 1.
+func (c Class) Down() bool { return c == ClassStop || c == ClassStarved || c == ClassBlocked }
+
+// Segment is a maximal interval in which a machine's class did not change. It
+// is whole: a segment over a shift border is one segment, which the sums
+// split.
+type Segment struct {
+	Machine string `json:"machine"`
+	Span
+	Class Class  `json:"class"`
+	State State  `json:"state,omitempty"` // the first state of the segment
+	Fault string `json:"fault,omitempty"` // the first fault code or text seen in it
+
+	// Pieces counted across an unknown segment without a reset of the counter:
+	// min(length, Pieces x ideal cycle) of it is inferred run time. oee.md 3.3.
+	Pieces  int64  `json:"pieces,omitempty"`
+	Product string `json:"product,omitempty"`
+
+	// Open marks the running segment: To is how far it is known, not its end.
+	Open bool `json:"open,omitempty"`
+}

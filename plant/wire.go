@@ -1,0 +1,85 @@
+package plant
+
+// GatewayBirth is how a gateway introduces itself (Sparkplug NBIRTH and its
+// DBIRTHs).
+type GatewayBirth struct {
+	Area    string
+	Gateway string
+	// Session is a random identity of the gateway's process; acknowledgements
+	// count only within it. Empty for a foreign edge node.
+	Session string
+	// First is the lowest sequence number that the gateway still holds, or the
+	// next one to be given when it holds none. 0 for a foreign edge node.
+	First   uint64
+	Version string
+	Time    Time
+	Devices []DeviceBirth
+}
+
+// DeviceBirth introduces one machine with its signals and what they were last.
+type DeviceBirth struct {
+	Machine string
+	Online  bool // false: the device is known but cannot be reached (DDEATH)
+	Signals []Signal
+	Last    []Reading // the last reading of each signal that has one
+}
+
+// Link is how a connection stands.
+type Link string
+
+// The links, best first. Flowing is the only good one: a socket that is open
+// without data is stale.
+const (
+	LinkFlowing    Link = "flowing"    // data comes in time
+	LinkStale      Link = "stale"      // open, but data is older than three intervals
+	LinkConnecting Link = "connecting" // tries to connect
+	LinkDown       Link = "down"       // cannot be reached; tried again
+)
+
+// DeviceStatus is how the link to one machine's device stands, as the gateway
+// sees it.
+type DeviceStatus struct {
+	Machine  string `json:"machine"`
+	Protocol string `json:"protocol"` // "modbus", "opcua"
+	Endpoint string `json:"endpoint"` // without secrets
+	Link     Link   `json:"link"`
+	Reason   string `json:"reason,omitempty"` // why it does not flow
+	Since    Time   `json:"since"`            // since when Link is so
+	LastData Time   `json:"last_data"`        // when data last came
+	NextTry  Time   `json:"next_try"`         // when it is tried again; 0 while flowing
+	Signals  int    `json:"signals"`
+	BadNow   int    `json:"bad_signals"` // signals whose last reading is bad
+	Rounds   uint64 `json:"rounds"`      // successful looks since the start
+	Failures uint64 `json:"failures"`    // failed looks since the start
+	Missed   uint64 `json:"missed"`      // readings the device reported as lost
+	Late     uint64 `json:"late"`        // looks that began more than one interval late
+	EveryMs  int64  `json:"every_ms"`    // asked interval
+	RoundMs  int64  `json:"round_ms"`    // how long the last look took
+	Connects uint64 `json:"connects"`    // connections made since the start
+}
+
+// GatewayStatus is a gateway's own account of itself: it publishes it once a
+// second.
+type GatewayStatus struct {
+	Area    string `json:"area"`
+	Gateway string `json:"gateway"`
+	Version string `json:"version"`
+	Time    Time   `json:"time"`    // the gateway's clock when it said so
+	Started Time   `json:"started"` // start of the process
+
+	Made    uint64 `json:"made"`    // readings made since the start, after the deadband
+	Read    uint64 `json:"read"`    // readings taken from devices since the start
+	Stored  uint64 `json:"stored"`  // readings that history has acknowledged since the start
+	Waiting uint64 `json:"waiting"` // readings in the buffer, not acknowledged
+	Dropped uint64 `json:"dropped"` // readings dropped because the buffer was full or damaged, for ever
+	// DroppedSpan is the time that the dropped readings covered.
+	DroppedSpan Span `json:"dropped_span"`
+
+	BufferBytes  int64  `json:"buffer_bytes"`
+	BufferMax    int64  `json:"buffer_max_bytes"`
+	BufferError  string `json:"buffer_error,omitempty"` // disk full, read-only, damaged
+	OldestWaits  Time   `json:"oldest_waiting"`         // time of the oldest batch that waits; 0 for none
+	LastSequence uint64 `json:"last_sequence"`
+
+	Devices []DeviceStatus `json:"devices"`
+}
