@@ -29,12 +29,14 @@ func (n Name) Or(id string) Name {
 }
 
 // Signal is what a gateway knows of one signal: its name (one type and one
-// unit in a whole site), kind, unit (UCUM or plain) and description.
+// unit in a whole site), kind, unit (UCUM or plain), description and, for a
+// counter, its width.
 type Signal struct {
 	Name        string `json:"name"`
 	Kind        Kind   `json:"kind"`
 	Unit        string `json:"unit,omitempty"`
 	Description string `json:"description,omitempty"`
+	Counter     int    `json:"counter,omitempty"` // bits of a counter that rolls over: 16 or 32; 0 is no counter
 }
 
 // Role is what a signal means for its machine. The twin's settings give
