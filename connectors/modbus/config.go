@@ -1,0 +1,118 @@
+package modbus
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"linetwin/plant"
+)
+
+// Limits of one request (MODBUS Application Protocol Specification V1.1b3,
+// 6.1 to 6.4).
+const (
+	maxRegisters = 125
+	maxBits      = 2000
+)
+
+// Defaults of a device's settings.
+const (
+	defaultTimeout = 500 * time.Millisecond
+	defaultMaxGap  = 8
+	defaultPort    = "502"
+)
+
+// Config tells how to reach one Modbus device and how it may be asked.
+type Config struct {
+	// URL is tcp://host:port; without a port it is 502. Devices with the same
+	// host and port share one connection.
+	URL string `yaml:"url"`
+	// Unit is the unit (slave) identifier, 1 to 255; missing means 1.
+	Unit int `yaml:"unit,omitempty"`
+	// Timeout is how long an answer may take, and the least that a connection
+	// attempt may take; missing means 500ms.
+	Timeout time.Duration `yaml:"timeout,omitempty"`
+	// MaxGap is how many unwanted registers (or times 16 bits) may be read
+	// between two wanted ones to save a request, 0 to 125; missing means 8.
+	MaxGap *int `yaml:"max_gap,omitempty"`
+	// MaxRegisters is the most registers per request, 1 to 125; missing means 125.
+	MaxRegisters int `yaml:"max_registers,omitempty"`
+	// MaxBits is the most coils or discrete inputs per request, 1 to 2000;
+	// missing means 2000.
+	MaxBits int `yaml:"max_bits,omitempty"`
+}
+
+// Check fills in the defaults and tells what is wrong, keys relative to c.
+func (c *Config) Check() []plant.Fault {
+	var faults []plant.Fault
+	if _, err := c.address(); err != nil {
+		faults = append(faults, plant.Fault{Key: "url", Found: c.URL, Allowed: "tcp://host:port, port 502 if left out"})
+	}
+	number := func(key string, p *int, missing, low, high int) {
+		if *p == 0 {
+			*p = missing
+		}
+		if *p < low || *p > high {
+			faults = append(faults, plant.Fault{Key: key, Found: strconv.Itoa(*p), Allowed: fmt.Sprintf("%d to %d", low, high)})
+		}
+	}
+	number("unit", &c.Unit, 1, 1, 255)
+	number("max_registers", &c.MaxRegisters, maxRegisters, 1, maxRegisters)
+	number("max_bits", &c.MaxBits, maxBits, 1, maxBits)
+	if c.MaxGap == nil {
+		gap := defaultMaxGap
+		c.MaxGap = &gap
+	}
+	if *c.MaxGap < 0 || *c.MaxGap > maxRegisters {
+		faults = append(faults, plant.Fault{Key: "max_gap", Found: strconv.Itoa(*c.MaxGap), Allowed: "0 to 125 registers"})
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Timeout < 10*time.Millisecond || c.Timeout > time.Minute {
+		faults = append(faults, plant.Fault{Key: "timeout", Found: c.Timeout.String(), Allowed: "10ms to 1m"})
+	}
+	return faults
+}
+
+// CheckSignals tells what is wrong with a device's signals, keys relative to
+// the list ("[0].type"). c must have been checked.
+func (c *Config) CheckSignals(signals []Signal) []plant.Fault {
+	var faults []plant.Fault
+	for i := range signals {
+		key := "[" + strconv.Itoa(i) + "]"
+		own := signals[i].Check()
+		if len(own) == 0 {
+			if p, err := signals[i].compile(); err == nil && !p.table.bits() && int(p.count) > c.MaxRegisters {
+				own = append(own, plant.Fault{Key: "type", Found: fmt.Sprintf("%s of %d registers", signals[i].Type, p.count),
+					Allowed: fmt.Sprintf("at most max_registers, which is %d, because a value is read in one request", c.MaxRegisters)})
+			}
+		}
+		faults = append(faults, plant.Under(key, own)...)
+	}
+	return faults
+}
+
+// Endpoint gives the host and port that devices share a connection by, or ""
+// where the URL is wrong.
+func (c *Config) Endpoint() string {
+	a, _ := c.address()
+	return a
+}
+
+func (c *Config) address() (string, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
+		return "", fmt.Errorf("url %q: want tcp://host:port", c.URL)
+	}
+	port := u.Port()
+	if port == "" {
+		port = defaultPort
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("url %q: want a port from 1 to 65535", c.URL)
+	}
+	return net.JoinHostPort(u.Hostname(), port), nil
+}

@@ -1,0 +1,175 @@
+package modbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	goburrow "github.com/goburrow/modbus"
+)
+
+// carrier moves frames over one kind of line. It is used by one caller at a
+// time. Modbus TCP is the one there is; RTU, ASCII and RTU over TCP are further
+// carriers, each with its packager.
+type carrier interface {
+	// open makes the connection anew.
+	open(ctx context.Context) error
+	// ready tells whether the connection is open, as far as can be told without
+	// asking, and throws away what came in since the last exchange.
+	ready() bool
+	// exchange sends one request frame and gives the answer to it, in into. The
+	// answer is whole and belongs to the request, or there is an error, after
+	// which the connection must be closed: nothing later on it can be trusted.
+	exchange(ctx context.Context, deadline time.Time, request, into []byte) ([]byte, error)
+	// close hangs up; a hard close is for a connection that failed, and makes
+	// the device forget it at once where the network can.
+	close(hard bool) error
+}
+
+// least is how long a connection attempt may take at least: a lost first
+// packet is sent again after a second.
+const least = 2 * time.Second
+
+// Line is the connection to one endpoint, shared by the units behind it. One
+// request is on its way at a time; units take turns in the order in which they
+// asked. It opens when its first device connects, and closes with the last.
+type Line struct {
+	endpoint string
+	carrier  carrier
+	packager func(unit byte) goburrow.Packager
+
+	// turn holds one token; who has it may use everything below.
+	turn     chan struct{}
+	users    int
+	failedAt time.Time // when the last attempt to connect failed
+	failure  error
+}
+
+// NewLine gives the line to the endpoint of cfg, which is checked. It does not
+// dial.
+func NewLine(cfg Config) (*Line, error) {
+	address, err := cfg.address()
+	if err != nil {
+		return nil, err
+	}
+	return newLine(address, &tcp{address: address}, func(unit byte) goburrow.Packager {
+		h := goburrow.NewTCPClientHandler("") // only its packager is used
+		h.SlaveId = unit
+		return h
+	}), nil
+}
+
+func newLine(endpoint string, c carrier, packager func(byte) goburrow.Packager) *Line {
+	l := &Line{endpoint: endpoint, carrier: c, packager: packager, turn: make(chan struct{}, 1)}
+	l.turn <- struct{}{}
+	return l
+}
+
+func (l *Line) take(ctx context.Context) error {
+	select {
+	case <-l.turn:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the line: %w", ctx.Err())
+	}
+}
+
+func (l *Line) give() { l.turn <- struct{}{} }
+
+// join makes the caller a user of the line and opens it if it is not open.
+func (l *Line) join(ctx context.Context, timeout time.Duration) error {
+	asked := time.Now()
+	if err := l.take(ctx); err != nil {
+		return err
+	}
+	defer l.give()
+	if err := l.connect(ctx, asked, timeout); err != nil {
+		return err
+	}
+	l.users++
+	return nil
+}
+
+// leave ends the caller's use of the line.
+func (l *Line) leave() error {
+	<-l.turn
+	defer l.give()
+	if l.users--; l.users > 0 {
+		return nil
+	}
+	return l.carrier.close(false)
+}
+
+// connect opens the line where it is not open. An attempt that failed while
+// the caller waited for its turn counts as the caller's own, so that many units
+// behind a dead endpoint do not queue up for one time-out each.
+func (l *Line) connect(ctx context.Context, asked time.Time, timeout time.Duration) error {
+	if l.carrier.ready() {
+		return nil
+	}
+	if l.failure != nil && l.failedAt.After(asked) {
+		return l.failure
+	}
+	allowed := max(timeout, least)
+	dial, cancel := context.WithTimeout(ctx, allowed)
+	defer cancel()
+	if err := l.carrier.open(dial); err != nil {
+		l.failure, l.failedAt = fmt.Errorf("connect: %w", plain(err, allowed)), time.Now()
+		return l.failure
+	}
+	l.failure = nil
+	return nil
+}
+
+// exchange sends a request and gives its answer, which lies in into. A
+// connection that the device has closed since the last request (many do when
+// they are not asked for a while), or that a failure of another unit has
+// closed, is opened anew first.
+func (l *Line) exchange(ctx context.Context, timeout time.Duration, request, into []byte) ([]byte, error) {
+	asked := time.Now()
+	if err := l.take(ctx); err != nil {
+		return nil, err
+	}
+	defer l.give()
+	if err := l.connect(ctx, asked, timeout); err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	reply, err := l.carrier.exchange(ctx, deadline, request, into)
+	if err != nil {
+		l.carrier.close(true)
+		return nil, plain(err, timeout)
+	}
+	return reply, nil
+}
+
+// plain gives err in words that are the same each time: without local ports,
+// so that a fault that stays is one fault.
+func plain(err error, timeout time.Duration) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %v", timeout)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the device closed the connection")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return errors.New("the connection was reset")
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		if op.Timeout() {
+			return fmt.Errorf("no answer within %v", timeout)
+		}
+		return op.Err
+	}
+	return err
+}
