@@ -1,0 +1,293 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"math"
+	"time"
+
+	"linetwin/plant"
+)
+
+// dictionary is what the writer knows of the file's machines and signals. It
+// holds what the file holds, or nothing and is then loaded.
+type dictionary map[string]*machine
+
+type machine struct {
+	id         int64
+	area, line string
+	signals    map[string]*signal
+	last       plant.Span // the latest claim of completeness; zero where there is none
+	extended   bool       // last is not in the file as it is here
+}
+
+type signal struct {
+	id   driver.Value // an int64, boxed once
+	kind plant.Kind
+}
+
+// raw is what the writer uses of the driver's connection: without the layer of
+// database/sql a row costs half.
+type raw interface {
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+}
+
+// statements are the prepared ones that run for every reading.
+type statements struct {
+	rows, row driver.StmtExecContext
+	args      []driver.NamedValue // of as many rows as wait
+}
+
+const (
+	rowsAtOnce = 32 // readings per statement
+	rowArgs    = 5
+
+	insertReading = "INSERT INTO readings (signal, time, value, quality, reason) VALUES (?,?,?,?,?)"
+	onRepeat      = ` ON CONFLICT (signal, time) DO UPDATE SET value = excluded.value, quality = excluded.quality, reason = excluded.reason
+ WHERE (excluded.value IS NOT NULL OR value IS NULL)
+ AND (value IS NOT excluded.value OR quality <> excluded.quality OR reason IS NOT excluded.reason)`
+	quarantineMax = 100_000 // rows; the oldest go first
+)
+
+// Write stores batches in one transaction. It is idempotent, and nil means
+// that every reading is on its way to the disk or in quarantine. A machine
+// that stops at once can lose what was written in the last moments, never the
+// file; a process that is killed loses nothing.
+func (h *History) Write(ctx context.Context, batches []*plant.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := h.writer.Raw(func(c any) error { return h.transact(ctx, c.(raw), batches) })
+	return h.db.explain("write history to", err)
+}
+
+func (h *History) transact(ctx context.Context, c raw, batches []*plant.Batch) error {
+	if err := h.ready(ctx, c); err != nil {
+		return err
+	}
+	before := h.refused.Load()
+	err := transact(c, func(c raw) error {
+		for _, b := range batches {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := h.batch(c, b); err != nil {
+				return err
+			}
+		}
+		if err := h.stmt.flush(); err != nil {
+			return err
+		}
+		if err := h.saveClaims(c); err != nil {
+			return err
+		}
+		if h.refused.Load() == before {
+			return nil
+		}
+		return exec(c, "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", int64(quarantineMax))
+	})
+	if err != nil { // what is here may hold what was undone
+		h.dict, h.stmt.args = nil, h.stmt.args[:0]
+		h.refused.Store(before)
+	}
+	return err
+}
+
+// batch adds one batch to the transaction.
+func (h *History) batch(c raw, b *plant.Batch) error {
+	if b.Machine == "" {
+		return h.refuseAll(c, b, "its machine has no name")
+	}
+	m, err := h.machine(c, b)
+	if err != nil {
+		return err
+	}
+	var at plant.Time
+	var ms driver.Value
+	for i := range b.Readings {
+		r := &b.Readings[i]
+		if r.Time != at || ms == nil {
+			at, ms = r.Time, r.Time.Milli()
+		}
+		if err := h.reading(c, b, m, r, ms); err != nil {
+			return err
+		}
+	}
+	return h.claim(c, m, b)
+}
+
+func (h *History) reading(c raw, b *plant.Batch, m *machine, r *plant.Reading, ms driver.Value) error {
+	if why := wrong(b, r); why != "" {
+		return h.refuse(c, b, r, why)
+	}
+	s := m.signals[r.Signal]
+	if s == nil {
+		kind := plant.KindNone
+		if r.Quality != plant.Bad {
+			kind = r.Value.Kind()
+		}
+		id, err := insert(c, "INSERT INTO signals (machine, name, kind) VALUES (?,?,?)", m.id, r.Signal, kind.String())
+		if err != nil {
+			return err
+		}
+		s = &signal{id: id, kind: kind}
+		m.signals[r.Signal] = s
+	}
+	var value, reason driver.Value
+	if r.Quality != plant.Bad {
+		kind := r.Value.Kind()
+		if kind != s.kind {
+			if s.kind != plant.KindNone {
+				return h.refuse(c, b, r, "its value is of kind "+kind.String()+", the signal of kind "+s.kind.String())
+			}
+			if err := exec(c, "UPDATE signals SET kind = ? WHERE id = ?", kind.String(), s.id); err != nil {
+				return err
+			}
+			s.kind = kind
+		}
+		value = column(r.Value)
+	}
+	if r.Quality != plant.Good && r.Reason != "" {
+		reason = r.Reason
+	}
+	return h.stmt.add(s.id, ms, value, int64(r.Quality), reason)
+}
+
+// wrong tells why a reading cannot be stored at all, or "".
+func wrong(b *plant.Batch, r *plant.Reading) string {
+	switch {
+	case r.Signal == "":
+		return "its signal has no name"
+	case r.Machine != "" && r.Machine != b.Machine:
+		return "it is of machine " + r.Machine + " in a batch of machine " + b.Machine
+	case r.Time <= 0:
+		return "it has no time"
+	case r.Quality > plant.Bad:
+		return "its quality is unknown: " + r.Quality.String()
+	case r.Quality != plant.Bad && r.Value.IsNone():
+		return "it is " + r.Quality.String() + " and has no value"
+	}
+	if f := r.Value.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
+		return "its value is no number"
+	}
+	return ""
+}
+
+// column gives a value as the file holds it.
+func column(v plant.Value) driver.Value {
+	switch v.Kind() {
+	case plant.KindFloat:
+		return v.Float()
+	case plant.KindInteger:
+		return v.Integer()
+	case plant.KindBoolean:
+		if v.Boolean() {
+			return int64(1)
+		}
+		return int64(0)
+	case plant.KindText:
+		return v.Text()
+	}
+	return nil
+}
+
+// machine gives the machine of a batch, new or known, with its area and line
+// as the batch says.
+func (h *History) machine(c raw, b *plant.Batch) (*machine, error) {
+	m := h.dict[b.Machine]
+	if m == nil {
+		id, err := insert(c, "INSERT INTO machines (name, area, line) VALUES (?,?,?)", b.Machine, b.Area, b.Line)
+		if err != nil {
+			return nil, err
+		}
+		m = &machine{id: id, area: b.Area, line: b.Line, signals: map[string]*signal{}}
+		h.dict[b.Machine] = m
+	}
+	if m.area != b.Area || m.line != b.Line {
+		if err := exec(c, "UPDATE machines SET area = ?, line = ? WHERE id = ?", b.Area, b.Line, m.id); err != nil {
+			return nil, err
+		}
+		m.area, m.line = b.Area, b.Line
+	}
+	return m, nil
+}
+
+func (h *History) refuseAll(c raw, b *plant.Batch, why string) error {
+	for i := range b.Readings {
+		if err := h.refuse(c, b, &b.Readings[i], why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refuse puts a reading into quarantine.
+func (h *History) refuse(c raw, b *plant.Batch, r *plant.Reading, why string) error {
+	name := r.Machine
+	if name == "" {
+		name = b.Machine
+	}
+	value := column(r.Value)
+	if f, ok := value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		value = r.Value.String()
+	}
+	res, err := c.ExecContext(context.Background(), `INSERT INTO quarantine (seen, machine, signal, time, kind, value, quality, reason, why)
+ VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`, named(time.Now().UnixNano(), name, r.Signal, int64(r.Time),
+		r.Value.Kind().String(), value, int64(r.Quality), r.Reason, why))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	if h.refused.Add(1) == 1 {
+		h.log.Warn("history sets readings aside, see its quarantine", "machine", name, "signal", r.Signal, "why", why)
+	}
+	return nil
+}
+
+// ready prepares the statements and loads the dictionary where that is to be
+// done.
+func (h *History) ready(ctx context.Context, c raw) error {
+	if h.stmt.rows == nil {
+		if err := h.stmt.prepare(ctx, c); err != nil {
+			return err
+		}
+	}
+	if h.dict != nil {
+		return nil
+	}
+	dict, byID := dictionary{}, map[int64]*machine{}
+	err := query(c, "SELECT id, name, area, line FROM machines", func(v []driver.Value) error {
+		m := &machine{id: v[0].(int64), area: v[2].(string), line: v[3].(string), signals: map[string]*signal{}}
+		dict[v[1].(string)], byID[m.id] = m, m
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = query(c, "SELECT id, machine, name, kind FROM signals", func(v []driver.Value) error {
+		s := &signal{id: v[0]}
+		m := byID[v[1].(int64)]
+		if m == nil {
+			return fmt.Errorf("signal %v is of machine %v, which is not there", v[2], v[1])
+		}
+		m.signals[v[2].(string)] = s
+		return s.kind.UnmarshalText([]byte(v[3].(string)))
+	})
+	if err != nil {
+		return err
+	}
+	for _, m := range dict {
+		if m.last, err = lastClaim(c, m.id); err != nil {
+			return err
+		}
+	}
+	h.dict = dict
+	return nil
+}
