@@ -96,7 +96,7 @@ const (
 
 	metricSession      = "Delivery/Session"          // NBIRTH, NCMD: String
 	metricFirst        = "Delivery/First"            // NBIRTH: UInt64
-	metricDevices      = "Delivery/Devices"          // NBIRTH: UInt32, DBIRTHs that follow
+	metricCertificates = "Delivery/Certificates"     // NBIRTH: UInt32, DBIRTHs and DDEATHs that follow
 	metricAcknowledged = "Delivery/Acknowledged"     // NCMD: UInt64
 	metricBeyond       = "Delivery/Beyond"           // NCMD: String, "3-5,9"
 	metricSequence     = "Delivery/Sequence"         // DBIRTH, DDATA: UInt64

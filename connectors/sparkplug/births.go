@@ -1,0 +1,271 @@
+package sparkplug
+
+import (
+	"encoding/json"
+	"time"
+
+	"linetwin/plant"
+)
+
+// edgeDevice is what an Edge has told of one machine.
+type edgeDevice struct {
+	data    string // DDATA topic
+	control uint64 // aliases: control Sequence, +1 Through, +2 From
+	signals []edgeSignal
+	index   map[string]int
+	online  bool
+}
+
+type edgeSignal struct {
+	plant.Signal
+	alias uint64
+}
+
+// find gives the index of a signal. Readings mostly come in the order of the
+// signals, so that hint is mostly right.
+func (d *edgeDevice) find(name string, hint int) int {
+	if hint < len(d.signals) && d.signals[hint].Name == name {
+		return hint
+	}
+	if i, ok := d.index[name]; ok {
+		return i
+	}
+	return -1
+}
+
+// device gives what is known of a machine, with these signals. A signal keeps
+// its alias for the life of the process.
+func (e *Edge) device(machine string, signals []plant.Signal) *edgeDevice {
+	d := e.devices[machine]
+	if d == nil {
+		d = &edgeDevice{
+			data:    topic{kindDData, e.cfg.Area, e.cfg.Gateway, machine}.String(),
+			control: e.control,
+			index:   map[string]int{},
+		}
+		e.control += 4
+		e.devices[machine] = d
+		e.devBirth = append(e.devBirth, machine)
+	}
+	for _, s := range signals {
+		if i, ok := d.index[s.Name]; ok {
+			d.signals[i].Signal = s
+			continue
+		}
+		e.alias++
+		d.index[s.Name] = len(d.signals)
+		d.signals = append(d.signals, edgeSignal{s, e.alias})
+	}
+	return d
+}
+
+func now() uint64 { return uint64(time.Now().UnixMilli()) }
+
+// send publishes what is in e.buf with the next seq.
+func (e *Edge) send(l *link, topic string) error {
+	e.buf = appendSeq(e.buf, e.seq)
+	if err := l.publish(topic, 0, false, e.buf); err != nil {
+		e.buf = nil // paho may still hold it
+		return err
+	}
+	e.seq++ // wraps after 255, as 6.4.19 says
+	return nil
+}
+
+// births publishes NBIRTH, then DBIRTH for every device, and DDEATH for those
+// that cannot be reached now, so that hosts know their signals all the same.
+func (e *Edge) births(l *link, bd uint8, birth *plant.GatewayBirth) error {
+	e.seq, e.session = 0, birth.Session
+	e.receipts.begin(birth.First)
+	e.buf = e.appendNBirth(e.buf[:0], bd, birth)
+	if err := e.send(l, topic{kind: kindNBirth, area: e.cfg.Area, gateway: e.cfg.Gateway}.String()); err != nil {
+		return err
+	}
+	for _, d := range e.devices {
+		d.online = false
+	}
+	for i := range birth.Devices {
+		if err := e.deviceBirth(l, &birth.Devices[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deviceBirth publishes DBIRTH, DDEATH or both, as the device's state asks.
+func (e *Edge) deviceBirth(l *link, b *plant.DeviceBirth) error {
+	d := e.device(b.Machine, b.Signals)
+	e.buf = appendHead(e.buf[:0], now())
+	e.buf = d.appendBirth(e.buf, now(), b.Last)
+	if err := e.send(l, topic{kindDBirth, e.cfg.Area, e.cfg.Gateway, b.Machine}.String()); err != nil {
+		return err
+	}
+	d.online = true
+	if b.Online {
+		return nil
+	}
+	return e.deviceDeath(l, d, b.Machine)
+}
+
+func (e *Edge) deviceDeath(l *link, d *edgeDevice, machine string) error {
+	d.online = false
+	e.buf = appendHead(e.buf[:0], now())
+	return e.send(l, topic{kindDDeath, e.cfg.Area, e.cfg.Gateway, machine}.String())
+}
+
+// Device tells that a device came (DBIRTH) or went (DDEATH), or that its
+// signals changed. It gives plant.ErrOffline while nobody can hear it; the
+// next births then tell it.
+func (e *Edge) Device(b plant.DeviceBirth) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.changes++
+	if e.link == nil {
+		return plant.ErrOffline
+	}
+	d := e.devices[b.Machine]
+	if d == nil || b.Online {
+		return e.deviceBirth(e.link, &b)
+	}
+	return e.deviceDeath(e.link, d, b.Machine)
+}
+
+// Status sends the gateway's account of itself as NDATA, or gives
+// plant.ErrOffline. Births repeat the last one.
+func (e *Edge) Status(s *plant.GatewayStatus) error {
+	held := *s
+	held.Devices = append([]plant.DeviceStatus(nil), s.Devices...)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status = &held
+	if e.link == nil {
+		return plant.ErrOffline
+	}
+	t := now()
+	e.buf = appendStatus(appendHead(e.buf[:0], t), t, e.status, false)
+	return e.send(e.link, topic{kind: kindNData, area: e.cfg.Area, gateway: e.cfg.Gateway}.String())
+}
+
+// death is the payload of NDEATH: bdSeq and no seq (6.4.23).
+func (s *edgeSession) death() []byte {
+	t := now()
+	m := outMetric{name: metricBdSeq, time: t, datatype: typeInt64, field: metricFieldLong, bits: uint64(s.bd)}
+	return m.append(appendHead(nil, t))
+}
+
+// certificates counts the messages that births publishes after NBIRTH.
+func certificates(birth *plant.GatewayBirth) uint64 {
+	n := len(birth.Devices)
+	for i := range birth.Devices {
+		if !birth.Devices[i].Online {
+			n++
+		}
+	}
+	return uint64(n)
+}
+
+func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byte {
+	t := now()
+	b = appendHead(b, t)
+	for _, m := range [...]outMetric{
+		{name: metricBdSeq, datatype: typeInt64, field: metricFieldLong, bits: uint64(bd)},
+		{name: metricRebirth, datatype: typeBoolean, field: metricFieldBoolean},
+		{name: metricSession, datatype: typeString, field: metricFieldString, text: birth.Session},
+		{name: metricFirst, datatype: typeUInt64, field: metricFieldLong, bits: birth.First},
+		{name: metricCertificates, datatype: typeUInt32, field: metricFieldInt, bits: certificates(birth)},
+		{name: metricAcknowledged, datatype: typeUInt64},
+		{name: metricBeyond, datatype: typeString},
+		{name: metricVersion, datatype: typeString, field: metricFieldString, text: birth.Version},
+	} {
+		m.time = t
+		b = m.append(b)
+	}
+	s := e.status
+	if s == nil {
+		s = &plant.GatewayStatus{Area: birth.Area, Gateway: birth.Gateway, Version: birth.Version}
+	}
+	return appendStatus(b, t, s, true)
+}
+
+// appendBirth writes every metric of a device: name, alias, type, unit,
+// description, and the last value, or null where there is none.
+func (d *edgeDevice) appendBirth(b []byte, t uint64, last []plant.Reading) []byte {
+	for i, name := range [...]string{metricSequence, metricThrough, metricFrom} {
+		m := outMetric{name: name, alias: d.control + uint64(i), time: t, datatype: typeDateTime}
+		if i == 0 {
+			m.datatype = typeUInt64
+		}
+		b = m.append(b)
+	}
+	known := make([]*plant.Reading, len(d.signals))
+	for i := range last {
+		if j := d.find(last[i].Signal, i); j >= 0 {
+			known[j] = &last[i]
+		}
+	}
+	for i := range d.signals {
+		s := &d.signals[i]
+		m := outMetric{name: s.Name, alias: s.alias, time: t, datatype: typeOf(s.Kind)}
+		if r := known[i]; r != nil {
+			m.set(r)
+			if k := r.Value.Kind(); k != plant.KindNone {
+				m.datatype = typeOf(k)
+			}
+		}
+		m.props.unit, m.props.description = s.Unit, s.Description
+		b = m.append(b)
+	}
+	return b
+}
+
+// appendStatus writes a gateway's account: the whole as JSON, and its main
+// numbers as metrics for hosts that are not ours. Births give the types too.
+func appendStatus(b []byte, t uint64, s *plant.GatewayStatus, birth bool) []byte {
+	account, err := json.Marshal(s)
+	whole := outMetric{name: metricStatus, datatype: typeString}
+	if err == nil {
+		whole.field, whole.text = metricFieldString, string(account)
+	}
+	flowing := 0
+	for i := range s.Devices {
+		if s.Devices[i].Link == plant.LinkFlowing {
+			flowing++
+		}
+	}
+	for _, m := range [...]outMetric{
+		whole,
+		dateMetric("Gateway/Started", s.Started),
+		countMetric("Gateway/Read", s.Read),
+		countMetric("Gateway/Made", s.Made),
+		countMetric("Gateway/Stored", s.Stored),
+		countMetric("Gateway/Waiting", s.Waiting),
+		countMetric("Gateway/Dropped", s.Dropped),
+		countMetric("Gateway/Buffer Bytes", uint64(max(s.BufferBytes, 0))),
+		countMetric("Gateway/Buffer Max Bytes", uint64(max(s.BufferMax, 0))),
+		{name: "Gateway/Buffer Error", datatype: typeString, field: metricFieldString, text: s.BufferError},
+		dateMetric("Gateway/Oldest Waiting", s.OldestWaits),
+		countMetric("Gateway/Last Sequence", s.LastSequence),
+		countMetric("Gateway/Devices", uint64(len(s.Devices))),
+		countMetric("Gateway/Devices Flowing", uint64(flowing)),
+	} {
+		m.time = t
+		if !birth {
+			m.datatype = 0 // 6.4.15: not in data
+		}
+		b = m.append(b)
+	}
+	return b
+}
+
+func countMetric(name string, n uint64) outMetric {
+	return outMetric{name: name, datatype: typeUInt64, field: metricFieldLong, bits: n}
+}
+
+// dateMetric is null where there is no time.
+func dateMetric(name string, t plant.Time) outMetric {
+	m := outMetric{name: name, datatype: typeDateTime}
+	if t != 0 {
+		m.field, m.bits = metricFieldLong, uint64(t.Milli())
+	}
+	return m
+}

@@ -1,0 +1,392 @@
+package sparkplug
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"linetwin/plant"
+)
+
+// Words of the host's own in a gateway's queue.
+const (
+	kindLost kind = 100 + iota // our connection is over
+	kindUp                     // we are connected (again)
+)
+
+// message is one message for a gateway's goroutine.
+type message struct {
+	kind    kind
+	device  string
+	payload []byte
+	session uint64 // of our connection
+}
+
+// gateway is what a Host knows of one edge node. One goroutine, run, handles
+// its messages in order.
+type gateway struct {
+	host     *Host
+	area     string
+	name     string
+	commands string // NCMD topic
+	log      *slog.Logger
+	queue    chan message
+	lostData atomic.Uint32 // DATA messages dropped and not yet explained to seq
+	ack      pendingAck    // Host.mu guards it
+
+	// The rest belongs to run.
+	alive   bool // NBIRTH came, and no death since
+	was     bool // it was alive when our connection was lost
+	session uint64
+	bdSeq   uint64
+	hasBd   bool
+	next    uint8 // seq that is expected
+	waits   int   // certificates to come before the birth is told
+	birth   plant.GatewayBirth
+	index   map[string]int // of birth.Devices, by machine
+	devices map[string]*device
+	scratch payload
+	asked   time.Time // when a rebirth was last asked for
+	pause   time.Duration
+	logged  [len(kindNames)]bool
+}
+
+func newGateway(h *Host, area, name string) *gateway {
+	return &gateway{
+		host: h, area: area, name: name,
+		commands: topic{kind: kindNCmd, area: area, gateway: name}.String(),
+		log:      h.log.With("area", area, "gateway", name),
+		queue:    make(chan message, h.cfg.Queue+2*reserve),
+	}
+}
+
+// enqueue never blocks: what does not fit is dropped and counted. Places are
+// kept for births and deaths, and more for words of our own.
+func (g *gateway) enqueue(m message) {
+	limit, data := g.host.cfg.Queue, m.kind == kindNData || m.kind == kindDData
+	if !data {
+		limit += reserve
+	}
+	n := int64(len(m.payload))
+	full := len(g.queue) >= limit || data && g.host.queued.Load()+n > int64(g.host.cfg.QueueBytes)
+	if m.kind < kindLost && full {
+		g.drop(data)
+		return
+	}
+	g.host.queued.Add(n)
+	select {
+	case g.queue <- m:
+	default:
+		g.host.queued.Add(-n)
+		g.drop(data)
+	}
+}
+
+func (g *gateway) drop(data bool) {
+	g.host.counts.dropped.Add(1)
+	if data {
+		g.lostData.Add(1)
+	}
+}
+
+func (g *gateway) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-g.queue:
+			g.host.queued.Add(-int64(len(m.payload)))
+			g.take(m)
+		}
+	}
+}
+
+// take handles one message.
+func (g *gateway) take(m message) {
+	switch {
+	case m.kind == kindLost:
+		g.was = g.alive
+		g.die()
+		return
+	case m.kind == kindUp:
+		if g.was && !g.alive {
+			g.askRebirth("we were away")
+		}
+		g.was = false
+		return
+	}
+	p := &g.scratch
+	if err := p.decode(m.payload); err != nil {
+		g.foreign(m.kind, err)
+		return
+	}
+	switch m.kind {
+	case kindNBirth:
+		g.nodeBirth(p)
+	case kindNDeath:
+		g.nodeDeath(p)
+	default:
+		if !g.alive {
+			g.host.counts.unborn.Add(1)
+			g.askRebirth(m.kind.String() + " before NBIRTH")
+			return
+		}
+		g.inOrder(p)
+		g.living(m, p)
+	}
+}
+
+// living handles what a living gateway says of itself and its devices.
+func (g *gateway) living(m message, p *payload) {
+	switch m.kind {
+	case kindDBirth:
+		g.deviceBirth(m.device, p)
+	case kindDDeath:
+		g.deviceDeath(m.device)
+	case kindNData:
+		g.flush()
+		g.nodeData(p)
+	case kindDData:
+		g.flush()
+		d := g.devices[m.device]
+		if d == nil {
+			g.host.counts.unborn.Add(1)
+			g.askRebirth("DDATA before DBIRTH of " + m.device)
+			return
+		}
+		g.deviceData(d, p)
+	}
+}
+
+// foreign counts a message on our topics that is no Sparkplug.
+func (g *gateway) foreign(k kind, err error) {
+	g.host.counts.foreign[k].Add(1)
+	if !g.logged[k] {
+		g.logged[k] = true
+		g.log.Warn("foreign message on our topic", "type", k.String(), "error", err)
+	}
+}
+
+// ours tells whether the gateway is one of ours, which numbers its batches and
+// awaits acknowledgements.
+func (g *gateway) ours() bool { return g.birth.Session != "" }
+
+// nodeBirth begins a session of the edge node (Sparkplug B 3.0, 6.4.20).
+func (g *gateway) nodeBirth(p *payload) {
+	d := newDevice(g.name)
+	birth := plant.GatewayBirth{Area: g.area, Gateway: g.name, Time: p.at()}
+	g.waits, g.hasBd = 0, false
+	for i := range p.metrics {
+		m := &p.metrics[i]
+		switch string(m.name) {
+		case metricBdSeq:
+			g.bdSeq, g.hasBd = m.bits, m.field == metricFieldLong || m.field == metricFieldInt
+		case metricSession:
+			birth.Session = valid(string(m.bytes))
+		case metricFirst:
+			birth.First = m.bits
+		case metricVersion:
+			birth.Version = valid(string(m.bytes))
+		case metricCertificates:
+			g.waits = int(min(m.bits, maxMetrics))
+		}
+	}
+	g.host.counts.births.Add(1)
+	g.birth, g.devices, g.index = birth, map[string]*device{}, map[string]int{}
+	g.alive, g.was, g.pause, g.logged = true, false, 0, [len(kindNames)]bool{}
+	g.next = uint8(p.seq) + 1
+	g.lostData.Store(0)
+	g.host.begin(g, birth.Session)
+	if g.ours() {
+		g.status(p)
+		if g.waits == 0 {
+			g.tell()
+		}
+		return
+	}
+	g.waits = 0
+	g.learn(d, p)
+	if len(d.birth.Signals) > 0 { // an edge node with signals of its own
+		g.devices[""] = d
+		g.list(d)
+	}
+	g.tell()
+	g.birthValues(d, p)
+}
+
+// begin makes acknowledgements of a session find their gateway.
+func (h *Host) begin(g *gateway, session string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s, o := range h.sessions {
+		if o == g && s != session {
+			delete(h.sessions, s)
+		}
+	}
+	if session != "" {
+		h.sessions[session] = g
+	}
+}
+
+// nodeDeath takes NDEATH, unless it is of another session than the one that
+// was born last: wills come late (6.4.23).
+func (g *gateway) nodeDeath(p *payload) {
+	for i := range p.metrics {
+		m := &p.metrics[i]
+		if g.alive && string(m.name) == metricBdSeq && g.hasBd && m.bits != g.bdSeq {
+			g.host.counts.staleDeath.Add(1)
+			return
+		}
+	}
+	g.die()
+}
+
+func (g *gateway) die() {
+	if !g.alive {
+		return
+	}
+	g.flush()
+	g.alive = false
+	g.host.counts.deaths.Add(1)
+	g.host.sink.Death(g.area, g.name, plant.Stamp(time.Now()))
+}
+
+func (g *gateway) deviceBirth(name string, p *payload) {
+	d := newDevice(name)
+	g.learn(d, p)
+	d.birth.Online = true
+	g.devices[name] = d
+	if g.ours() {
+		d.birth.Last = d.last(p)
+	}
+	g.list(d)
+	g.certificate()
+	if !g.ours() {
+		g.birthValues(d, p)
+	}
+}
+
+func (g *gateway) deviceDeath(name string) {
+	if d := g.devices[name]; d != nil {
+		d.birth.Online, d.birth.Last = false, nil
+		if i, ok := g.index[name]; ok {
+			g.birth.Devices[i].Online = false
+		}
+	}
+	g.certificate()
+}
+
+// list puts a device into the birth that is told to the sink.
+func (g *gateway) list(d *device) {
+	i, ok := g.index[d.birth.Machine]
+	if !ok {
+		i = len(g.birth.Devices)
+		g.index[d.birth.Machine] = i
+		g.birth.Devices = append(g.birth.Devices, plant.DeviceBirth{})
+	}
+	g.birth.Devices[i] = d.birth
+}
+
+// certificate counts one certificate that came; the birth is told when all
+// have, and each later one by itself.
+func (g *gateway) certificate() {
+	if g.waits > 0 {
+		g.waits--
+	}
+	if g.waits == 0 {
+		g.tell()
+	}
+}
+
+// flush tells a birth of which certificates are missing: data has begun.
+func (g *gateway) flush() {
+	if g.waits > 0 {
+		g.waits = 0
+		g.tell()
+	}
+}
+
+func (g *gateway) tell() {
+	b := g.birth
+	b.Devices = append([]plant.DeviceBirth(nil), g.birth.Devices...)
+	for i := range g.birth.Devices {
+		g.birth.Devices[i].Last = nil
+	}
+	g.host.sink.Birth(b)
+}
+
+// nodeData is a gateway's account of itself, or signals of a foreign edge
+// node's own.
+func (g *gateway) nodeData(p *payload) {
+	if g.ours() {
+		g.status(p)
+	} else if d := g.devices[""]; d != nil {
+		g.deviceData(d, p)
+	}
+}
+
+func (g *gateway) status(p *payload) {
+	for i := range p.metrics {
+		m := &p.metrics[i]
+		if string(m.name) != metricStatus || m.null {
+			continue
+		}
+		var s plant.GatewayStatus
+		if err := json.Unmarshal(m.bytes, &s); err != nil {
+			g.foreign(kindNData, err)
+			continue
+		}
+		s.Area, s.Gateway = g.area, g.name
+		if s.Time != 0 { // a birth without an account has none
+			g.host.sink.Status(s)
+		}
+	}
+}
+
+// inOrder checks seq (6.4.19): where messages are missing, one of them may
+// have been a birth, and a rebirth is asked for; not where it was we who
+// dropped data.
+func (g *gateway) inOrder(p *payload) {
+	if !p.hasSeq {
+		return
+	}
+	missing := uint8(p.seq) - g.next
+	g.next = uint8(p.seq) + 1
+	if missing == 0 {
+		return
+	}
+	if own := g.lostData.Load(); own >= uint32(missing) {
+		g.lostData.Add(-uint32(missing))
+		return
+	}
+	g.lostData.Store(0)
+	g.host.counts.gaps.Add(uint64(missing))
+	for _, d := range g.devices {
+		d.through = 0 // a foreign node's claim cannot span the gap
+	}
+	g.askRebirth("messages are missing")
+}
+
+// A rebirth is asked for at most every rebirthFirst, and less and less often
+// while none comes.
+const (
+	rebirthFirst = 2 * time.Second
+	rebirthLast  = time.Minute
+)
+
+func (g *gateway) askRebirth(why string) {
+	t := time.Now()
+	if t.Sub(g.asked) < g.pause {
+		return
+	}
+	if err := g.host.command(g, appendRebirth(nil, now())); err != nil {
+		return // offline: everything is born again when we are back
+	}
+	if g.pause == 0 {
+		g.log.Info("rebirth asked for", "why", why)
+	}
+	g.asked, g.pause = t, min(max(2*g.pause, rebirthFirst), rebirthLast)
+	g.host.counts.rebirths.Add(1)
+}
