@@ -47,7 +47,7 @@ func open(ctx context.Context, path, kind, synchronous string) (*database, error
 	}
 	db := &database{path: path}
 	var err error
-	if db.write, err = sql.Open("sqlite", source(path, "immediate", busyTimeout, "journal_mode(WAL)", "synchronous("+synchronous+")", "cache_size(-65536)")); err != nil {
+	if db.write, err = sql.Open("sqlite", source(path, "immediate", busyTimeout, "journal_mode(WAL)", "synchronous("+synchronous+")", "cache_size(-65536)", "temp_store(MEMORY)", "wal_autocheckpoint(8192)")); err != nil {
 		return nil, db.explain("open", err)
 	}
 	db.write.SetMaxOpenConns(1)
