@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"linetwin/plant"
+)
+
+// afterPanic is how long a device whose source panicked is left alone.
+const afterPanic = time.Second
+
+// device polls one machine. Its goroutine owns everything but what mu guards.
+type device struct {
+	Device
+	gateway   *Gateway
+	log       *slog.Logger
+	heartbeat time.Duration
+
+	into    []plant.Reading // handed to the source again and again
+	kept    []plant.Reading // what passed the filter
+	through plant.Time      // up to where batches have claimed
+	sent    time.Time       // when the last batch was made
+	link    plant.Link
+
+	told atomic.Bool // what the wire was last told: reachable or not
+
+	mu     sync.Mutex
+	filter filter
+	fault  string // of a source that panicked, until its next round
+
+	past past
+}
+
+func newDevice(d Device, g *Gateway) *device {
+	log := g.log.With("machine", d.Machine)
+	return &device{
+		Device: d, gateway: g, log: log, heartbeat: g.cfg.Delivery.Heartbeat,
+		filter: newFilter(d, log), past: past{filter: newFilter(d, log)},
+	}
+}
+
+// run polls until ctx ends, then says goodbye to the device.
+func (d *device) run(ctx context.Context) {
+	for {
+		round, err := d.look(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			d.failed(err)
+			sleep(ctx, afterPanic)
+			continue
+		}
+		d.recovered()
+		d.take(round, time.Now())
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			d.log.Error("device panicked while it was closed", "panic", p)
+		}
+	}()
+	if err := d.Source.Close(); err != nil {
+		d.log.Warn("device not closed", "error", err)
+	}
+}
+
+// look asks the source for its next round; a panic of the source is an error.
+func (d *device) look(ctx context.Context) (round plant.Round, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	round, err = d.Source.Next(ctx, d.into[:0])
+	d.into = round.Readings
+	return round, err
+}
+
+func (d *device) failed(err error) {
+	d.mu.Lock()
+	first := d.fault == ""
+	d.fault = err.Error()
+	d.mu.Unlock()
+	if first {
+		d.log.Error("look at device failed", "error", err)
+	}
+}
+
+func (d *device) recovered() {
+	d.mu.Lock()
+	was := d.fault != ""
+	d.fault = ""
+	d.mu.Unlock()
+	if was {
+		d.log.Info("device is looked at again")
+	}
+}
+
+// take makes batches of what a round changed. A round without changes only
+// moves the claim, which goes out with the next batch or heartbeat.
+func (d *device) take(round plant.Round, now time.Time) {
+	d.gateway.read.Add(uint64(len(round.Readings)))
+	d.mu.Lock()
+	d.kept = d.filter.pass(d.kept[:0], round.Readings, round.Through)
+	d.mu.Unlock()
+	if d.through == 0 || round.Through < d.through {
+		// The first look, or a clock set back: nobody knows what was before.
+		d.through = round.Through
+	}
+	if len(d.kept) > 0 || now.Sub(d.sent) >= d.heartbeat {
+		b := plant.Batch{
+			Area: d.gateway.cfg.Area, Gateway: d.gateway.cfg.Gateway, Machine: d.Machine,
+			Complete: plant.Span{From: d.through, To: round.Through},
+			Readings: append([]plant.Reading(nil), d.kept...),
+		}
+		d.through, d.sent = round.Through, now
+		d.gateway.buffer.append(&b, true)
+	}
+	if link := d.status().Link; link != d.link {
+		d.link = link
+		select {
+		case d.gateway.changed <- struct{}{}:
+		default: // report will look at all devices anyway
+		}
+	}
+}
+
+// status is the source's, with what the gateway knows beside it.
+func (d *device) status() (s plant.DeviceStatus) {
+	defer func() {
+		if p := recover(); p != nil {
+			s = plant.DeviceStatus{Link: plant.LinkDown, Reason: fmt.Sprintf("panic: %v", p)}
+		}
+		s.Machine = d.Machine
+	}()
+	s = d.Source.Status()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fault != "" {
+		s.Link, s.Reason = plant.LinkDown, firstLine(d.fault)
+	}
+	return s
+}
+
+// reachable tells whether the device can be talked to; a stale one can.
+func (d *device) reachable() bool {
+	link := d.status().Link
+	return link == plant.LinkFlowing || link == plant.LinkStale
+}
+
+func (d *device) birth(online bool) plant.DeviceBirth {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return plant.DeviceBirth{Machine: d.Machine, Online: online, Signals: d.Signals, Last: d.filter.sent()}
+}
+
+func firstLine(s string) string {
+	for i := range len(s) {
+		if s[i] == '\n' {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

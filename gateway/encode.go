@@ -1,0 +1,296 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+
+	"linetwin/plant"
+)
+
+// encoder turns batches into a block. It is used again and again; nothing is
+// allocated once its maps and buffers have grown. Not for concurrent use.
+type encoder struct {
+	pack     *packer // nil: never compress
+	machines map[string]*machineCode
+	free     []*machineCode
+	strings  map[string]int
+	counts   []byte
+	body     []byte
+	raw      []byte
+	info     blockInfo
+}
+
+// machineCode is what an encoder remembers of a machine within a block.
+type machineCode struct {
+	index   int
+	through plant.Time
+	series  map[seriesKey]int
+	states  []seriesState
+}
+
+type seriesKey struct {
+	signal string
+	kind   plant.Kind
+}
+
+// seriesState is what stood last in a series: both ends of the codec keep it
+// in step.
+type seriesState struct {
+	kind     plant.Kind
+	bits     uint64 // of the last float
+	last     int64  // last integer, or m of the last decimal
+	decimals int
+	single   bool // the decimal is of float32 precision
+	text     string
+	misses   int // encoder only: floats in a row that were no decimals
+}
+
+func newEncoder(p *packer) *encoder {
+	return &encoder{pack: p, machines: map[string]*machineCode{}, strings: map[string]int{}}
+}
+
+func (e *encoder) reset() {
+	for _, m := range e.machines {
+		m.through = 0
+		clear(m.series)
+		m.states = m.states[:0]
+		e.free = append(e.free, m)
+	}
+	clear(e.machines)
+	clear(e.strings)
+	e.counts, e.body, e.info = e.counts[:0], e.body[:0], blockInfo{}
+}
+
+// size gives the bytes of payload so far.
+func (e *encoder) size() int { return len(e.counts) + len(e.body) }
+
+// add appends a batch that came to the buffer at kept.
+func (e *encoder) add(b *plant.Batch, kept plant.Time) {
+	if e.info.batches == 0 {
+		e.info.kept = kept
+	}
+	e.info.batches++
+	e.info.readings += len(b.Readings)
+	e.info.widen(b.Complete.From)
+	e.info.widen(b.Complete.To)
+	e.counts = binary.AppendUvarint(e.counts, uint64(len(b.Readings)))
+
+	m, known := e.machines[b.Machine]
+	if !known {
+		if n := len(e.free); n > 0 {
+			m, e.free = e.free[n-1], e.free[:n-1]
+		} else {
+			m = &machineCode{series: map[seriesKey]int{}}
+		}
+		m.index = len(e.machines)
+		e.machines[b.Machine] = m
+	}
+	unit := plant.Millisecond
+	if !wholeMillis(m.through, b) {
+		unit = 1
+	}
+	head := uint64(m.index) << 1
+	if unit == 1 {
+		head |= 1
+	}
+	e.body = binary.AppendUvarint(e.body, head)
+	if !known {
+		e.body = appendString(e.body, b.Machine)
+	}
+	e.body = binary.AppendVarint(e.body, int64((b.Complete.From-m.through)/unit))
+	e.body = binary.AppendVarint(e.body, int64((b.Complete.To-b.Complete.From)/unit))
+	m.through = b.Complete.To
+
+	at, series := b.Complete.To, -1
+	for i := range b.Readings {
+		r := &b.Readings[i]
+		e.info.widen(r.Time)
+		series = e.reading(m, r, series, int64((r.Time-at)/unit))
+		at = r.Time
+	}
+}
+
+func wholeMillis(through plant.Time, b *plant.Batch) bool {
+	odd := through%plant.Millisecond | b.Complete.From%plant.Millisecond | b.Complete.To%plant.Millisecond
+	for i := range b.Readings {
+		odd |= b.Readings[i].Time % plant.Millisecond
+	}
+	return odd == 0
+}
+
+// reading appends one reading and gives its series.
+func (e *encoder) reading(m *machineCode, r *plant.Reading, before int, later int64) int {
+	key := seriesKey{r.Signal, r.Value.Kind()}
+	index, known := m.series[key]
+	if !known {
+		index = len(m.states)
+		m.series[key] = index
+		m.states = append(m.states, seriesState{kind: key.kind})
+	}
+	at := len(e.body)
+	e.body = append(e.body, 0)
+	var control byte
+	if index == before+1 {
+		control |= ctlNext
+	} else {
+		e.body = binary.AppendUvarint(e.body, uint64(index))
+	}
+	if !known {
+		e.string(r.Signal)
+		e.body = append(e.body, byte(key.kind))
+	}
+	if later == 0 {
+		control |= ctlTime
+	} else {
+		e.body = binary.AppendVarint(e.body, later)
+	}
+	if r.Quality < 3 {
+		control |= byte(r.Quality) << ctlQuality
+	} else {
+		control |= 3 << ctlQuality
+		e.body = append(e.body, byte(r.Quality))
+	}
+	if r.Reason != "" {
+		control |= ctlReason
+		e.string(r.Reason)
+	}
+	e.body[at] = control | e.value(&m.states[index], r.Value)<<ctlForm
+	return index
+}
+
+// value appends what a value needs behind the control byte and gives its form.
+func (e *encoder) value(s *seriesState, v plant.Value) byte {
+	switch s.kind {
+	case plant.KindBoolean:
+		if v.Boolean() {
+			return 1
+		}
+	case plant.KindInteger:
+		d := zigzag(v.Integer() - s.last)
+		s.last = v.Integer()
+		if d < formFollows {
+			return byte(d)
+		}
+		e.body = binary.AppendUvarint(e.body, d)
+		return formFollows
+	case plant.KindText:
+		if v.Text() == s.text {
+			return 1
+		}
+		s.text = v.Text()
+		e.string(s.text)
+	case plant.KindFloat:
+		return e.float(s, v.Float())
+	}
+	return 0
+}
+
+func (e *encoder) float(s *seriesState, f float64) byte {
+	b := math.Float64bits(f)
+	before := s.bits
+	s.bits = b
+	if b == before {
+		return floatSame
+	}
+	if m, ok := asDecimal(f, s.decimals, s.single); ok {
+		e.body = binary.AppendVarint(e.body, m-s.last)
+		s.last, s.misses = m, 0
+		if s.single {
+			return floatDec32
+		}
+		return floatDec64
+	}
+	// A series that holds no decimals is not searched at each reading.
+	if s.misses < 4 || s.misses%16 == 0 {
+		if m, k, single, ok := findDecimal(f); ok {
+			e.body = append(e.body, byte(k))
+			e.body = binary.AppendVarint(e.body, m)
+			s.last, s.decimals, s.single, s.misses = m, k, single, 0
+			if single {
+				return floatNew32
+			}
+			return floatNew64
+		}
+	}
+	s.misses++
+	x := b ^ before
+	lead, trail := bits.LeadingZeros64(x)/8, bits.TrailingZeros64(x)/8
+	e.body = append(e.body, byte(lead<<4|trail))
+	for i := trail; i < 8-lead; i++ {
+		e.body = append(e.body, byte(x>>(8*i)))
+	}
+	return floatXOR
+}
+
+// asDecimal gives m where f is exactly m/10^k, at the given precision.
+func asDecimal(f float64, k int, single bool) (int64, bool) {
+	m := math.RoundToEven(f * pow10(k))
+	if !(math.Abs(m) < 1<<50) {
+		return 0, false
+	}
+	return int64(m), math.Float64bits(fromDecimal(int64(m), k, single)) == math.Float64bits(f)
+}
+
+func fromDecimal(m int64, k int, single bool) float64 {
+	f := float64(m) / pow10(k)
+	if single {
+		return float64(float32(f))
+	}
+	return f
+}
+
+func findDecimal(f float64) (m int64, k int, single, ok bool) {
+	for k = 0; k <= maxDecimals; k++ {
+		if m, ok = asDecimal(f, k, false); ok {
+			return m, k, false, true
+		}
+	}
+	if float64(float32(f)) != f {
+		return 0, 0, false, false
+	}
+	for k = 0; k <= maxDecimals; k++ {
+		if m, ok = asDecimal(f, k, true); ok {
+			return m, k, true, true
+		}
+	}
+	return 0, 0, false, false
+}
+
+// string appends the index of s, and s itself at its first use.
+func (e *encoder) string(s string) {
+	i, known := e.strings[s]
+	if !known {
+		i = len(e.strings)
+		e.strings[s] = i
+	}
+	e.body = binary.AppendUvarint(e.body, uint64(i))
+	if !known {
+		e.body = appendString(e.body, s)
+	}
+}
+
+func appendString(dst []byte, s string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+// finish appends the block to dst.
+func (e *encoder) finish(dst []byte) ([]byte, blockInfo) {
+	at := len(dst)
+	e.raw = append(append(e.raw[:0], e.counts...), e.body...)
+	dst = append(dst, blockVersion, 0, 0, 0, 0, packNone)
+	dst = e.info.append(dst)
+	dst = binary.AppendUvarint(dst, uint64(len(e.raw)))
+	start := len(dst)
+	if e.pack != nil && len(e.raw) >= packThreshold {
+		dst = e.pack.enc.EncodeAll(e.raw, dst)
+		dst[at+5] = packZstd
+	}
+	if n := len(dst) - start; n == 0 || n >= len(e.raw) {
+		dst = append(dst[:start], e.raw...)
+		dst[at+5] = packNone
+	}
+	binary.LittleEndian.PutUint32(dst[at+1:], checksum(dst[at+5:]))
+	return dst, e.info
+}

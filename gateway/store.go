@@ -1,0 +1,264 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"linetwin/plant"
+)
+
+// The buckets of the database. A block's info stands a second time in its own
+// bucket, so that a start reads a few pages and not each block.
+const (
+	bucketBlocks = "blocks" // big-endian number of the first batch -> block
+	bucketInfos  = "infos"  // the same key -> info, stored bytes, checksum
+	bucketState  = "state"
+	keyState     = "counters"
+)
+
+// lockWait is how long a start waits for another process to let go.
+const lockWait = time.Second
+
+// store is the database of blocks. Only the committer writes.
+type store struct {
+	db   *bbolt.DB
+	path string
+}
+
+// counters are what survives a restart beside the blocks.
+type counters struct {
+	next    uint64 // number of the next batch; all below are in blocks, stored or dropped
+	dropped uint64 // readings
+	span    plant.Span
+}
+
+// change is one transaction: blocks gone, blocks come, counters as they are then.
+type change struct {
+	remove   []uint64
+	put      []*block
+	values   [][]byte // of put
+	counters counters
+}
+
+// openStore opens the database, or sets a damaged one aside and begins a new
+// one; notice then says so.
+func openStore(folder string, log *slog.Logger) (s *store, c counters, blocks []*block, notice string, err error) {
+	path := filepath.Join(folder, "buffer.db")
+	s, c, blocks, err = tryStore(path)
+	if err == nil || !isDamage(err) {
+		return s, c, blocks, "", err
+	}
+	aside := path + ".damaged"
+	log.Error("buffer is damaged and set aside; what it held is lost unless the file can be mended",
+		"file", path, "aside", aside, "error", err)
+	notice = fmt.Sprintf("buffer was damaged (%v) and set aside as %s", err, filepath.Base(aside))
+	if err := os.Rename(path, aside); err != nil {
+		return nil, c, nil, "", fmt.Errorf("set damaged buffer aside: %w", err)
+	}
+	s, c, blocks, err = tryStore(path)
+	return s, c, blocks, notice, err
+}
+
+func tryStore(path string) (*store, counters, []*block, error) {
+	s := &store{path: path}
+	var c counters
+	var blocks []*block
+	err := guarded(func() error {
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
+		})
+		if errors.Is(err, bolterrors.ErrTimeout) {
+			return fmt.Errorf("open buffer %s: %w", path, errInUse)
+		}
+		if err != nil {
+			return fmt.Errorf("open buffer %s: %w", path, err)
+		}
+		s.db = db
+		err = db.Update(func(tx *bbolt.Tx) error {
+			for _, name := range []string{bucketBlocks, bucketInfos, bucketState} {
+				if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+					return fmt.Errorf("make bucket: %w", err)
+				}
+			}
+			c, blocks, err = loadAll(tx)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("begin buffer %s: %w", path, err)
+		}
+		return nil
+	})
+	if err != nil && s.db != nil {
+		// A damaged database may panic once more.
+		err = errors.Join(err, guarded(s.db.Close))
+	}
+	return s, c, blocks, err
+}
+
+var errInUse = errors.New("in use by another process")
+
+// errDamage marks what a panic or a fault of memory in the database left.
+var errDamage = errors.New("database is damaged")
+
+// isDamage tells faults of the file from those of the disk, of permissions and
+// of another process that has it.
+func isDamage(err error) bool {
+	if errors.Is(err, errDamage) || errors.Is(err, errCodec) {
+		return true
+	}
+	var system syscall.Errno
+	return !errors.Is(err, errInUse) && !errors.As(err, &system)
+}
+
+// guarded runs f; a panic, also that of a page beyond the end of a mapped file
+// that was cut short, becomes an error.
+func guarded(f func() error) (err error) {
+	was := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(was)
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errDamage, p)
+		}
+	}()
+	return f()
+}
+
+func loadAll(tx *bbolt.Tx) (counters, []*block, error) {
+	c := counters{next: 1}
+	if v := tx.Bucket([]byte(bucketState)).Get([]byte(keyState)); v != nil {
+		var err error
+		if c, err = readCounters(v); err != nil {
+			return c, nil, fmt.Errorf("%w: counters: %v", errDamage, err)
+		}
+	}
+	var blocks []*block
+	infos, values := tx.Bucket([]byte(bucketInfos)), tx.Bucket([]byte(bucketBlocks))
+	err := infos.ForEach(func(k, v []byte) error {
+		if len(k) != 8 {
+			return fmt.Errorf("%w: key of %d bytes", errDamage, len(k))
+		}
+		b := &block{key: binary.BigEndian.Uint64(k)}
+		var err error
+		if b.info, b.bytes, err = readStoredInfo(v); err != nil {
+			// The block says it of itself too.
+			value := values.Get(k)
+			b.bytes = len(value)
+			if len(value) > blockHead {
+				cur := cursor{b: value[blockHead:]}
+				b.info, err = readInfo(&cur), cur.err
+			}
+			b.bad = err != nil
+		}
+		b.waiting = b.info.readings
+		blocks = append(blocks, b)
+		return nil
+	})
+	return c, blocks, err
+}
+
+// apply makes one change, synced to the disk when it returns.
+func (s *store) apply(c change) error {
+	return guarded(func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error {
+			blocks, infos := tx.Bucket([]byte(bucketBlocks)), tx.Bucket([]byte(bucketInfos))
+			// Keys come in ascending order, so that full pages are good pages.
+			blocks.FillPercent, infos.FillPercent = 0.95, 0.95
+			for _, key := range c.remove {
+				k := bigEndian(key)
+				if err := errors.Join(blocks.Delete(k), infos.Delete(k)); err != nil {
+					return fmt.Errorf("delete block: %w", err)
+				}
+			}
+			for i, b := range c.put {
+				k := bigEndian(b.key)
+				if err := errors.Join(blocks.Put(k, c.values[i]), infos.Put(k, storedInfo(b))); err != nil {
+					return fmt.Errorf("put block: %w", err)
+				}
+			}
+			return tx.Bucket([]byte(bucketState)).Put([]byte(keyState), c.counters.encode())
+		})
+	})
+}
+
+// get copies a block into dst.
+func (s *store) get(key uint64, dst []byte) ([]byte, error) {
+	err := guarded(func() error {
+		return s.db.View(func(tx *bbolt.Tx) error {
+			v := tx.Bucket([]byte(bucketBlocks)).Get(bigEndian(key))
+			if v == nil {
+				return damaged("is missing")
+			}
+			dst = append(dst[:0], v...)
+			return nil
+		})
+	})
+	return dst, err
+}
+
+// fileSize gives the size of the database file.
+func (s *store) fileSize() int64 {
+	if i, err := os.Stat(s.path); err == nil {
+		return i.Size()
+	}
+	return 0
+}
+
+func (s *store) close() error { return guarded(s.db.Close) }
+
+func bigEndian(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func storedInfo(b *block) []byte {
+	v := b.info.append(nil)
+	v = binary.AppendUvarint(v, uint64(b.bytes))
+	return sealed(v)
+}
+
+func readStoredInfo(v []byte) (blockInfo, int, error) {
+	v, err := unsealed(v)
+	if err != nil {
+		return blockInfo{}, 0, err
+	}
+	c := cursor{b: v}
+	info := readInfo(&c)
+	size := c.count(maxBlockRaw)
+	return info, size, c.err
+}
+
+func (c counters) encode() []byte {
+	v := binary.AppendUvarint(nil, c.next)
+	v = binary.AppendUvarint(v, c.dropped)
+	v = binary.AppendVarint(v, int64(c.span.From))
+	return sealed(binary.AppendVarint(v, int64(c.span.To)))
+}
+
+func readCounters(v []byte) (counters, error) {
+	v, err := unsealed(v)
+	if err != nil {
+		return counters{}, err
+	}
+	c := cursor{b: v}
+	r := counters{next: c.uvarint(), dropped: c.uvarint()}
+	r.span = plant.Span{From: plant.Time(c.varint()), To: plant.Time(c.varint())}
+	return r, c.err
+}
+
+// sealed appends the checksum of v.
+func sealed(v []byte) []byte { return binary.LittleEndian.AppendUint32(v, checksum(v)) }
+
+func unsealed(v []byte) ([]byte, error) {
+	n := len(v) - 4
+	if n < 0 || binary.LittleEndian.Uint32(v[n:]) != checksum(v[:n]) {
+		return nil, damaged("checksum")
+	}
+	return v[:n], nil
+}
