@@ -1,0 +1,520 @@
+package opcua
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uacp"
+	"github.com/gopcua/opcua/uapolicy"
+
+	"linetwin/plant"
+)
+
+const (
+	bufferSize    = 0xFFFF  // largest chunk that we take
+	mostMessage   = 4 << 20 // largest message that we take
+	mostChunks    = 256
+	tokenLifetime = time.Hour
+)
+
+var (
+	errTimeout = errors.New("no answer in time")
+	errClosed  = errors.New("closed")
+)
+
+// faultError is a service that the server refused as a whole.
+type faultError struct{ status ua.StatusCode }
+
+func (e faultError) Error() string { return "the server says " + statusName(e.status) }
+
+// undecodableError is an answer that came but could not be decoded.
+type undecodableError struct{ err error }
+
+func (e undecodableError) Error() string { return e.err.Error() }
+func (e undecodableError) Unwrap() error { return e.err }
+
+// token is a set of keys that client and server agreed upon for a time.
+type token struct {
+	id    uint32
+	keys  keys
+	made  time.Time
+	lives time.Duration
+}
+
+// answer is an encoded response, or why the server broke it off.
+type answer struct {
+	data    []byte
+	aborted ua.StatusCode
+}
+
+// channel is a secure channel (Part 6, 6.7 and 7.1) over which any number of
+// goroutines may call services at the same time. It has exactly the security
+// that it was made with, and the server that holds the given certificate.
+type channel struct {
+	conn   net.Conn
+	url    string
+	sec    security
+	own    *identity // nil without security
+	server []byte    // the server's certificate, nil without security
+	id     uint32
+
+	sendSize    int
+	sendMessage int // largest message the server takes; 0 for any
+
+	writing  sync.Mutex // guards conn's writing side and sequence
+	sequence uint32
+
+	renewing sync.Mutex // held while a token is renewed
+
+	mu      sync.Mutex // guards what follows
+	request uint32
+	waiting map[uint32]chan answer
+	tokens  []token // newest first; the one before may still be used by the server
+	opening keys
+	err     error
+
+	done chan struct{} // closed when the reader has ended
+}
+
+// dialChannel connects and opens a secure channel. ctx bounds all of it.
+func dialChannel(ctx context.Context, u *url.URL, sec security, own *identity, server []byte) (*channel, error) {
+	opening, err := asymmetric(sec, own, server)
+	if err != nil {
+		return nil, err
+	}
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return nil, err
+	}
+	c := &channel{conn: conn, url: u.String(), sec: sec, own: own, server: server, opening: opening,
+		waiting: make(map[uint32]chan answer), done: make(chan struct{})}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err = c.hello()
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("say hello: %w", err)
+	}
+	go c.read()
+	if err := c.renew(ctx, ua.SecurityTokenRequestTypeIssue); err != nil {
+		c.close()
+		return nil, fmt.Errorf("open secure channel %s: %w", sec, err)
+	}
+	return c, nil
+}
+
+// hello agrees on sizes (Part 6, 7.1.3).
+func (c *channel) hello() error {
+	body, err := (&uacp.Hello{ReceiveBufSize: bufferSize, SendBufSize: bufferSize, MaxMessageSize: mostMessage, MaxChunkCount: mostChunks, EndpointURL: c.url}).Encode()
+	if err != nil {
+		return err
+	}
+	b := append([]byte("HELF\x00\x00\x00\x00"), body...)
+	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
+	if _, err := c.conn.Write(b); err != nil {
+		return err
+	}
+	b, err = c.readChunk()
+	if err != nil {
+		return err
+	}
+	var ack uacp.Acknowledge
+	if string(b[:4]) != "ACKF" {
+		return fmt.Errorf("the server answered %q", b[:4])
+	}
+	if _, err := ack.Decode(b[8:]); err != nil {
+		return fmt.Errorf("the server's acknowledgement: %w", err)
+	}
+	if ack.ReceiveBufSize < 1024 {
+		return fmt.Errorf("the server takes %d bytes at a time, too few", ack.ReceiveBufSize)
+	}
+	c.sendSize, c.sendMessage = int(min(ack.ReceiveBufSize, bufferSize)), int(min(ack.MaxMessageSize, 1<<30))
+	return nil
+}
+
+// readChunk reads one chunk. The server's error message is an error.
+func (c *channel) readChunk() ([]byte, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(c.conn, head[:]); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("the server closed the connection")
+		}
+		return nil, err
+	}
+	size := binary.LittleEndian.Uint32(head[4:])
+	if size < 8 || size > bufferSize {
+		return nil, fmt.Errorf("%w: a chunk of %d bytes", errChunk, size)
+	}
+	b := make([]byte, size)
+	copy(b, head[:])
+	if _, err := io.ReadFull(c.conn, b[8:]); err != nil {
+		return nil, err
+	}
+	if string(b[:3]) == "ERR" {
+		var e uacp.Error
+		if _, err := e.Decode(b[8:]); err != nil {
+			return nil, fmt.Errorf("%w: error message", errChunk)
+		}
+		if why := strings.TrimSpace(e.Reason); why != "" {
+			return nil, fmt.Errorf("the server says %s: %.200q", statusName(ua.StatusCode(e.ErrorCode)), why)
+		}
+		return nil, fmt.Errorf("the server says %s", statusName(ua.StatusCode(e.ErrorCode)))
+	}
+	return b, nil
+}
+
+// read hands each answer to whoever waits for it, until the connection ends.
+func (c *channel) read() {
+	defer close(c.done)
+	partial := make(map[uint32][][]byte)
+	held := 0
+	for {
+		b, err := c.readChunk()
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		request, data, final, err := c.openChunk(b)
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		switch final {
+		case 'C':
+			if held += len(data); held > mostMessage || len(partial[request]) >= mostChunks {
+				c.fail(fmt.Errorf("%w: longer than %d bytes", errChunk, mostMessage))
+				return
+			}
+			partial[request] = append(partial[request], data)
+			continue
+		case 'F':
+			if parts := partial[request]; parts != nil {
+				data = bytes.Join(append(parts, data), nil)
+			}
+		}
+		a := answer{data: data}
+		if final == 'A' { // the server gave up half way: its reason is the answer
+			a = answer{aborted: ua.StatusBadUnexpectedError}
+			if len(data) >= 4 {
+				a.aborted = ua.StatusCode(binary.LittleEndian.Uint32(data))
+			}
+		}
+		for _, p := range partial[request] {
+			held -= len(p)
+		}
+		delete(partial, request)
+		c.mu.Lock()
+		w := c.waiting[request]
+		delete(c.waiting, request)
+		c.mu.Unlock()
+		if w != nil {
+			w <- a // has room for the one answer
+		}
+	}
+}
+
+// openChunk checks and decrypts a chunk of any kind. It never panics: a
+// library's panic over a hostile chunk becomes an error.
+func (c *channel) openChunk(b []byte) (request uint32, data []byte, final byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errChunk, r)
+		}
+	}()
+	var k keys
+	header := prefixSize + tokenSize
+	switch kind := string(b[:3]); kind {
+	case "OPN":
+		h, end, err := asymmetricHeader(b)
+		if err != nil {
+			return 0, nil, 0, err
+		}
+		if h.SecurityPolicyURI != c.sec.policy {
+			return 0, nil, 0, fmt.Errorf("the server opened with policy %q in place of %q", h.SecurityPolicyURI, c.sec.policy)
+		}
+		if !c.sec.none() && !sameLeaf(h.SenderCertificate, c.server) {
+			return 0, nil, 0, errors.New("the server opened with another certificate than it had announced")
+		}
+		k, header = c.opening, end
+	case "MSG":
+		if len(b) < header {
+			return 0, nil, 0, errChunk
+		}
+		var ok bool
+		if k, ok = c.keysOf(binary.LittleEndian.Uint32(b[prefixSize:])); !ok {
+			return 0, nil, 0, fmt.Errorf("%w: unknown security token", errChunk)
+		}
+	case "CLO":
+		return 0, nil, 0, errors.New("the server closed the secure channel")
+	default:
+		return 0, nil, 0, fmt.Errorf("%w: of kind %q", errChunk, kind)
+	}
+	if final = b[3]; final != 'F' && final != 'C' && final != 'A' {
+		return 0, nil, 0, errChunk
+	}
+	plain, err := k.open(b, header)
+	if err != nil {
+		return 0, nil, 0, err
+	}
+	request, data, err = takeSequence(plain)
+	return request, data, final, err
+}
+
+// sameLeaf compares the first certificates of two chains.
+func sameLeaf(a, b []byte) bool {
+	x, err := uapolicy.ParseCertificate(a)
+	if err != nil {
+		return false
+	}
+	y, err := uapolicy.ParseCertificate(b)
+	return err == nil && bytes.Equal(x.Raw, y.Raw)
+}
+
+func (c *channel) keysOf(id uint32) (keys, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range c.tokens {
+		if t.id == id {
+			return t.keys, true
+		}
+	}
+	return keys{}, false
+}
+
+// renew opens the channel, or gives it a new token.
+func (c *channel) renew(ctx context.Context, kind ua.SecurityTokenRequestType) error {
+	req := &ua.OpenSecureChannelRequest{RequestType: kind, SecurityMode: c.sec.mode, RequestedLifetime: uint32(tokenLifetime.Milliseconds())}
+	var err error
+	if !c.sec.none() {
+		if req.ClientNonce, err = c.opening.algorithm.MakeNonce(); err != nil {
+			return err
+		}
+	}
+	got, err := c.call(ctx, req, nil)
+	if err != nil {
+		return err
+	}
+	res, ok := got.(*ua.OpenSecureChannelResponse)
+	if !ok || res.SecurityToken == nil {
+		return fmt.Errorf("the answer is a %T", got)
+	}
+	k, err := symmetric(c.sec, req.ClientNonce, res.ServerNonce)
+	if err != nil {
+		return err
+	}
+	if !c.sec.none() && len(res.ServerNonce) < len(req.ClientNonce) {
+		return fmt.Errorf("the server's nonce has %d bytes, too few", len(res.ServerNonce))
+	}
+	lives := time.Duration(res.SecurityToken.RevisedLifetime) * time.Millisecond
+	if lives <= 0 || lives > tokenLifetime {
+		lives = tokenLifetime
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.tokens) == 0 {
+		c.id = res.SecurityToken.ChannelID // and stays: senders read it without a lock
+	} else if c.id != res.SecurityToken.ChannelID {
+		return fmt.Errorf("the server renewed channel %d in place of %d", res.SecurityToken.ChannelID, c.id)
+	}
+	c.tokens = append([]token{{id: res.SecurityToken.TokenID, keys: k, made: time.Now(), lives: lives}}, c.tokens[:min(1, len(c.tokens))]...)
+	return nil
+}
+
+// refresh renews the token once three quarters of its life are over (Part 4,
+// 5.5.2); others go on with the old one meanwhile.
+func (c *channel) refresh(ctx context.Context) error {
+	if !c.renewing.TryLock() {
+		return nil
+	}
+	defer c.renewing.Unlock()
+	c.mu.Lock()
+	t := c.tokens[0]
+	c.mu.Unlock()
+	if time.Since(t.made) < t.lives*3/4 {
+		return nil
+	}
+	if err := c.renew(ctx, ua.SecurityTokenRequestTypeRenew); err != nil {
+		return fmt.Errorf("renew secure channel: %w", err)
+	}
+	return nil
+}
+
+// call sends a request and waits for its answer until ctx ends. A refusal of
+// the whole service is a faultError.
+func (c *channel) call(ctx context.Context, req ua.Request, session *ua.NodeID) (ua.Response, error) {
+	got := make(chan answer, 1)
+	c.mu.Lock()
+	if c.err != nil {
+		defer c.mu.Unlock()
+		return nil, c.err
+	}
+	c.request++
+	id := c.request
+	c.waiting[id] = got
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.waiting, id)
+		c.mu.Unlock()
+	}()
+	if err := c.send(ctx, id, req, session); err != nil {
+		return nil, err
+	}
+	select {
+	case a := <-got:
+		return a.decode()
+	case <-c.done:
+		select {
+		case a := <-got:
+			return a.decode()
+		default:
+		}
+		return nil, c.failure()
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, errTimeout
+		}
+		return nil, ctx.Err()
+	}
+}
+
+// decode gives the response; one that tells of a refusal is a faultError.
+func (a answer) decode() (ua.Response, error) {
+	if a.aborted != 0 {
+		return nil, faultError{a.aborted}
+	}
+	res, err := decodeMessage(a.data)
+	if err != nil {
+		return nil, undecodableError{err}
+	}
+	if status := res.Header().ServiceResult; severity(status) == plant.Bad {
+		return nil, faultError{status}
+	}
+	return res, nil
+}
+
+// send writes a request in as many chunks as it needs. Half a request cannot
+// be taken back, so that a write that fails ends the channel.
+func (c *channel) send(ctx context.Context, id uint32, req ua.Request, session *ua.NodeID) error {
+	if session == nil {
+		session = ua.NewTwoByteNodeID(0)
+	}
+	now := time.Now()
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = now.Add(time.Minute)
+	}
+	hint := min(max(deadline.Sub(now), time.Millisecond), time.Hour)
+	req.SetHeader(&ua.RequestHeader{AuthenticationToken: session, Timestamp: now, RequestHandle: id, TimeoutHint: uint32(hint.Milliseconds())})
+	body, err := encodeMessage(req)
+	if err != nil {
+		return fmt.Errorf("encode %T: %w", req, err)
+	}
+	if c.sendMessage > 0 && len(body) > c.sendMessage {
+		return faultError{ua.StatusBadRequestTooLarge}
+	}
+	kind, k, header, err := c.header(req)
+	if err != nil {
+		return err
+	}
+	room := k.largestBody(c.sendSize, len(header))
+	if room <= 0 {
+		return fmt.Errorf("the server's chunks of %d bytes have no room", c.sendSize)
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.conn.SetWriteDeadline(deadline)
+	for first := true; first || len(body) > 0; first = false {
+		n, final := len(body), byte('F')
+		if n > room {
+			n, final = room, 'C'
+		}
+		c.sequence++
+		b := putPrefix(make([]byte, 0, n+len(header)+1024), kind, final, c.id)
+		b = append(b, header...)
+		b = putSequence(b, c.sequence, id)
+		b, err = k.seal(append(b, body[:n]...), prefixSize+len(header))
+		if err == nil {
+			_, err = c.conn.Write(b)
+		}
+		if err != nil {
+			err = fmt.Errorf("send: %w", err)
+			c.fail(err)
+			return err
+		}
+		body = body[n:]
+	}
+	return nil
+}
+
+// header gives the kind of a request's chunks, their keys and security header.
+func (c *channel) header(req ua.Request) (kind string, k keys, header []byte, err error) {
+	switch req.(type) {
+	case *ua.OpenSecureChannelRequest:
+		b := ua.NewBuffer(nil)
+		b.WriteString(c.sec.policy)
+		if c.sec.none() {
+			b.WriteByteString(nil)
+			b.WriteByteString(nil)
+		} else {
+			b.WriteByteString(c.own.der)
+			b.WriteByteString(uapolicy.Thumbprint(c.server))
+		}
+		return "OPN", c.opening, b.Bytes(), b.Error()
+	case *ua.CloseSecureChannelRequest:
+		kind = "CLO"
+	default:
+		kind = "MSG"
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.tokens) == 0 {
+		return "", keys{}, nil, errClosed
+	}
+	return kind, c.tokens[0].keys, binary.LittleEndian.AppendUint32(nil, c.tokens[0].id), nil
+}
+
+// fail ends the channel with the reason that those who wait shall see. The
+// first one stays.
+func (c *channel) fail(err error) {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = err
+	}
+	c.mu.Unlock()
+	c.conn.Close()
+}
+
+func (c *channel) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// close says goodbye if it can and returns when the reader has ended.
+func (c *channel) close() {
+	if c.failure() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		c.mu.Lock()
+		c.request++
+		id := c.request
+		c.mu.Unlock()
+		c.send(ctx, id, &ua.CloseSecureChannelRequest{}, nil) // has no answer, and nobody is left to tell
+		cancel()
+	}
+	c.fail(errClosed)
+	<-c.done
+}

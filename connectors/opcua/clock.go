@@ -1,0 +1,123 @@
+package opcua
+
+import (
+	"sync"
+	"time"
+
+	"linetwin/plant"
+)
+
+const (
+	clockWarns  = 2 * time.Second  // servers further off are warned of
+	clockFails  = 60 * time.Second // times of servers further off are not used
+	sampleLives = time.Minute      // how long an estimate of the offset is kept
+)
+
+// The reason of readings whose own time could not be used.
+const reasonClock = "the source's clock is off by more than 60 s: gateway time used"
+
+// clock estimates how far a server's clock is from ours, from the times in its
+// answers. As NTP does, it trusts the answer that came fastest.
+type clock struct {
+	mu     sync.Mutex
+	known  bool
+	offset time.Duration // server minus gateway
+	trip   time.Duration // of the sample it rests on
+	taken  time.Time
+}
+
+// observe takes one answer: when it was asked for, when it came, and the
+// server's time in it.
+func (c *clock) observe(sent, received, server time.Time) {
+	if server.IsZero() || server.Year() < 1990 {
+		return
+	}
+	trip := received.Sub(sent)
+	offset := server.Sub(sent.Add(trip / 2))
+	if offset.Abs() <= trip/2+time.Millisecond {
+		offset = 0 // the clocks may agree
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stepped := (offset - c.offset).Abs() > (trip+c.trip)/2+100*time.Millisecond
+	if !c.known || trip <= c.trip || stepped || received.Sub(c.taken) > sampleLives {
+		c.known, c.offset, c.trip, c.taken = true, offset, trip, received
+	}
+}
+
+// now gives the estimate.
+func (c *clock) now() (offset time.Duration, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.offset, c.known
+}
+
+// stamper gives the readings of one device their times. It keeps three
+// promises: no reading is later than the round's Through; no changed value
+// carries a time up to which everything was already claimed to be known; and
+// the times of one signal never go back.
+type stamper struct {
+	floor   plant.Time // claimed already; 0 before the first round
+	through plant.Time // of the round in hand
+	trusted bool       // the server's clock is near enough to use its times
+}
+
+// claimed notes that all up to t is known, by a look that failed.
+func (s *stamper) claimed(t plant.Time) { s.floor = max(s.floor, t.Floor(time.Millisecond)) }
+
+// begin starts a round that claims all up to through. The claim is raised
+// where it would go back.
+func (s *stamper) begin(through plant.Time, trusted bool) {
+	through = through.Floor(time.Millisecond)
+	if s.floor == 0 {
+		s.floor = through - plant.Millisecond
+	}
+	s.through, s.trusted = max(through, s.floor+plant.Millisecond), trusted
+}
+
+// end closes the round.
+func (s *stamper) end() { s.floor = s.through }
+
+// history is what is remembered of a signal's readings.
+type history struct {
+	last   plant.Reading // as found, before the clock's mark
+	source plant.Time    // the source's time of it
+	seen   bool
+	wrong  bool // the source's clock cannot be trusted
+}
+
+// stamp makes a reading of what was found, with source as the time that the
+// server gave it (0 for none).
+func (s *stamper) stamp(h *history, r plant.Reading, source plant.Time) plant.Reading {
+	source = source.Floor(time.Millisecond)
+	changed := !h.seen || !h.last.Same(&r)
+	moved := source > h.source || !h.seen
+	wrong := h.wrong
+	switch {
+	case source == 0:
+		wrong, r.Time = false, s.through
+	case !s.trusted || source > s.through.Add(clockFails):
+		wrong, r.Time = true, s.through
+	case source > s.through:
+		wrong, r.Time = false, s.through
+	case source > s.floor:
+		wrong, r.Time = false, source
+	case !changed:
+		r.Time = s.through
+	case !h.seen:
+		r.Time = s.through // it is so now; since when is known to nobody
+	case moved:
+		wrong, r.Time = false, s.floor+plant.Millisecond // told late
+	default: // the value changed, its time did not
+		wrong, r.Time = wrong || source.Add(clockFails) < s.through, s.through
+	}
+	if changed && h.seen && r.Time <= h.last.Time {
+		r.Time = h.last.Time + plant.Millisecond
+		s.through = max(s.through, r.Time)
+	}
+	*h = history{last: r, source: source, seen: true, wrong: wrong}
+	if wrong && r.Quality == plant.Good {
+		r.Quality, r.Reason = plant.Uncertain, reasonClock
+	}
+	return r
+}

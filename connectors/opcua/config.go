@@ -1,0 +1,244 @@
+// Package opcua reads the signals of machines from OPC UA servers: by polling
+// (Read service) or by subscription. Devices of one server share one session.
+//
+// Encoding, cryptography and the service types come from
+// github.com/gopcua/opcua; connection, secure channel and session are our own,
+// because the library's client dials by itself, hides the server's times and
+// keep-alives, and does not check what security it was given.
+package opcua
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"linetwin/plant"
+)
+
+// The modes of a device.
+const (
+	ModePoll      = "poll"      // every signal is read in every round
+	ModeSubscribe = "subscribe" // the server tells changes
+)
+
+// Config says how a device is reached. The zero value of everything but URL
+// and Security means its default.
+type Config struct {
+	// URL is opc.tcp://host[:port][/path]; the port is 4840 when missing.
+	URL string `yaml:"url"`
+	// Security is None, or policy/mode as in Basic256Sha256/SignAndEncrypt. It
+	// has no default, and what the server offers must match it exactly.
+	Security string `yaml:"security"`
+	// User signs in; anonymous without a name.
+	User User `yaml:"user"`
+	// Mode is poll (default) or subscribe.
+	Mode string `yaml:"mode"`
+	// Timeout is how long one request may take; 2s by default.
+	Timeout time.Duration `yaml:"timeout"`
+	// Batch is the number of nodes in one request; 0 takes what the server says
+	// it can (at most 1000), or 100 if it says nothing.
+	Batch int `yaml:"batch"`
+	// Publishing is how often a subscription reports; 500ms by default.
+	Publishing time.Duration `yaml:"publishing"`
+	// Sampling is how often the server looks at a subscribed node; by default
+	// the device's interval.
+	Sampling time.Duration `yaml:"sampling"`
+	// Queue is how many changes of one node the server keeps between two
+	// reports; by default publishing/sampling + 2.
+	Queue int `yaml:"queue"`
+	// Heartbeat is a node that changes all the time, subscribed beside the
+	// signals so that a quiet machine can be told from a dead subscription.
+	// i=2258 (the server's clock) by default; "none" for none.
+	Heartbeat string `yaml:"heartbeat"`
+}
+
+// User is an account on the server.
+type User struct {
+	Name     string       `yaml:"name"`
+	Password plant.Secret `yaml:"password"`
+	// Plain allows the password to travel unencrypted, where server and
+	// security settings would have it so. Otherwise such a server is refused.
+	Plain bool `yaml:"plain"`
+}
+
+// Signal is one value of a server's address space.
+type Signal struct {
+	Name string `yaml:"name"`
+	// Node is ns=2;s=..., i=2258, nsu=urn:...;s=... (i, s, g and b
+	// identifiers), or a browse path: path:/Objects/2:Machine/{urn:...}State.
+	Node string `yaml:"node"`
+	// Type is the OPC UA type the node must have, as in int32; see Types.
+	Type string `yaml:"type"`
+	// Index takes one element, counted from 0, of an array.
+	Index *int `yaml:"index"`
+	// Scale and Offset make a float of a number: value*scale + offset.
+	Scale       *float64 `yaml:"scale"`
+	Offset      *float64 `yaml:"offset"`
+	Unit        string   `yaml:"unit"`
+	Description string   `yaml:"description"`
+}
+
+const (
+	defaultTimeout    = 2 * time.Second
+	defaultPublishing = 500 * time.Millisecond
+	defaultBatch      = 100
+	mostBatch         = 1000
+	keepAlives        = 10 // publishing cycles without a change until the server says that it lives
+	clockNode         = "i=2258"
+)
+
+// filled gives the configuration with its defaults in place.
+func (c Config) filled(every time.Duration) Config {
+	if c.Mode == "" {
+		c.Mode = ModePoll
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Publishing == 0 {
+		c.Publishing = defaultPublishing
+	}
+	if c.Sampling == 0 {
+		c.Sampling = every
+	}
+	if c.Queue == 0 && c.Sampling > 0 {
+		c.Queue = int(min(c.Publishing/c.Sampling+2, 1000))
+	}
+	if c.Heartbeat == "" {
+		c.Heartbeat = clockNode
+	}
+	return c
+}
+
+// Check gives everything that is wrong with the settings; keys are relative to
+// the device's opcua section.
+func (c Config) Check() []plant.Fault {
+	var faults []plant.Fault
+	add := func(key, found, allowed string) {
+		faults = append(faults, plant.Fault{Key: key, Found: found, Allowed: allowed})
+	}
+	if _, err := endpointURL(c.URL); err != nil {
+		add("url", quoted(c.URL), "opc.tcp://host:port/path")
+	}
+	sec, err := parseSecurity(c.Security)
+	if err != nil {
+		add("security", quoted(c.Security), securityForms())
+	}
+	if c.User.Name == "" && c.User.Password != "" {
+		add("user.name", "", "the name that the password is of")
+	}
+	if err == nil && sec.none() && c.User.Plain && c.User.Name == "" {
+		add("user.plain", "true", "only with a user")
+	}
+	if c.Mode != "" && c.Mode != ModePoll && c.Mode != ModeSubscribe {
+		add("mode", quoted(c.Mode), "poll or subscribe")
+	}
+	within := func(key string, d, low, high time.Duration) {
+		if d != 0 && (d < low || d > high) {
+			add(key, d.String(), fmt.Sprintf("%v to %v", low, high))
+		}
+	}
+	within("timeout", c.Timeout, 50*time.Millisecond, time.Minute)
+	within("publishing", c.Publishing, 10*time.Millisecond, time.Minute)
+	within("sampling", c.Sampling, time.Millisecond, time.Hour)
+	if c.Batch < 0 || c.Batch > 10000 {
+		add("batch", strconv.Itoa(c.Batch), "0 to 10000")
+	}
+	if c.Queue < 0 || c.Queue > 10000 {
+		add("queue", strconv.Itoa(c.Queue), "0 to 10000")
+	}
+	if c.Heartbeat != "" && c.Heartbeat != "none" {
+		if _, err := parseNode(c.Heartbeat); err != nil {
+			add("heartbeat", quoted(c.Heartbeat), "none, or a node: "+nodeForms)
+		}
+	}
+	return faults
+}
+
+// Check gives everything that is wrong with the signal; keys are relative to
+// the signal.
+func (s Signal) Check() []plant.Fault {
+	var faults []plant.Fault
+	add := func(key, found, allowed string) {
+		faults = append(faults, plant.Fault{Key: key, Found: found, Allowed: allowed})
+	}
+	if err := checkSignalName(s.Name); err != nil {
+		add("name", quoted(s.Name), err.Error())
+	}
+	if _, err := parseNode(s.Node); err != nil {
+		add("node", quoted(s.Node), nodeForms)
+	}
+	t, ok := typeOf(s.Type)
+	if !ok {
+		add("type", quoted(s.Type), strings.Join(Types(), ", "))
+	}
+	if s.Index != nil && *s.Index < 0 {
+		add("index", strconv.Itoa(*s.Index), "0 or more")
+	}
+	if ok && !t.numeric() {
+		if s.Scale != nil {
+			add("scale", strconv.FormatFloat(*s.Scale, 'g', -1, 64), "nothing: "+t.name+" is no number")
+		}
+		if s.Offset != nil {
+			add("offset", strconv.FormatFloat(*s.Offset, 'g', -1, 64), "nothing: "+t.name+" is no number")
+		}
+	}
+	if s.Scale != nil && (*s.Scale == 0 || !finite(*s.Scale)) {
+		add("scale", strconv.FormatFloat(*s.Scale, 'g', -1, 64), "a finite number other than 0")
+	}
+	if s.Offset != nil && !finite(*s.Offset) {
+		add("offset", strconv.FormatFloat(*s.Offset, 'g', -1, 64), "a finite number")
+	}
+	return faults
+}
+
+// checkSignalName allows dots between the parts that plant.CheckID allows.
+func checkSignalName(name string) error {
+	if len(name) > 64 || name == "" {
+		return fmt.Errorf("1 to 64 of a-z A-Z 0-9 _ - .")
+	}
+	return plant.CheckID(strings.ReplaceAll(name, ".", "_"))
+}
+
+// quoted shows what was found; "" where nothing was, so that a fault says
+// "missing".
+func quoted(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strconv.Quote(s)
+}
+
+// endpointURL checks an endpoint's address and adds the default port.
+func endpointURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	if u.Scheme != "opc.tcp" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("url %q: want opc.tcp://host:port/path", raw)
+	}
+	if u.Port() == "" {
+		u.Host = net.JoinHostPort(u.Hostname(), "4840")
+	}
+	if p, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || p == 0 {
+		return nil, fmt.Errorf("url %q: port must be 1 to 65535", raw)
+	}
+	return u, nil
+}
+
+// faultsError makes one error of all faults.
+func faultsError(machine string, faults []plant.Fault) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	all := make([]string, len(faults))
+	for i, f := range faults {
+		all[i] = f.String()
+	}
+	return fmt.Errorf("opcua settings of %s: %s", machine, strings.Join(slices.Compact(all), "; "))
+}

@@ -1,0 +1,238 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/gopcua/opcua/ua"
+
+	"linetwin/plant"
+)
+
+// retryAfter is when a node that the server does not know is asked for again.
+const retryAfter = time.Minute
+
+var errNotConnected = errors.New("not connected")
+
+// Device reads the signals of one machine. Connect, Poll and Close are called
+// by one goroutine; Signals, Endpoint and Offset by any.
+type Device struct {
+	machine string
+	cfg     Config
+	log     *slog.Logger
+	link    *link
+	names   []plant.Signal
+
+	signals []signal
+	targets []target
+	active  []int             // targets of the regular rounds
+	nodes   []*ua.ReadValueID // theirs
+
+	session *session      // nil while not connected
+	sub     *subscription // in mode subscribe, while connected
+	stamper stamper
+	offset  atomic.Int64
+	warned  bool // of the clock
+}
+
+// signal is one configured signal.
+type signal struct {
+	name   string
+	target int
+	decoder
+	history history
+}
+
+// target is a node that one or more signals are taken from.
+type target struct {
+	text    string // as configured
+	node    node
+	signals []int           // that are taken from it
+	read    *ua.ReadValueID // nil while it is not resolved
+	parked  string          // why it is not in the regular rounds
+	retry   time.Time       // when a parked one is tried again
+	data    *ua.DataValue   // of the round in hand
+	item    uint32          // monitored item; 0 for none
+}
+
+// New gives a device with a session of its own: a pool of one.
+func New(machine string, every time.Duration, cfg Config, signals []Signal, log *slog.Logger, pki *PKI) (*Device, error) {
+	return NewPool(pki, log).Device(machine, every, cfg, signals)
+}
+
+// checkSignals checks each signal, and that no two share a name.
+func checkSignals(signals []Signal) []plant.Fault {
+	var faults []plant.Fault
+	seen := make(map[string]bool, len(signals))
+	for i, s := range signals {
+		key := "signals[" + strconv.Itoa(i) + "]"
+		faults = append(faults, plant.Under(key, s.Check())...)
+		if seen[s.Name] && s.Name != "" {
+			faults = append(faults, plant.Fault{Key: key + ".name", Found: quoted(s.Name), Allowed: "a name that no other signal has"})
+		}
+		seen[s.Name] = true
+	}
+	return faults
+}
+
+func newDevice(machine string, every time.Duration, cfg Config, signals []Signal, l *link, log *slog.Logger) (*Device, error) {
+	d := &Device{machine: machine, cfg: cfg, link: l, log: log.With("machine", machine),
+		signals: make([]signal, len(signals)), names: make([]plant.Signal, len(signals))}
+	known := make(map[string]int, len(signals))
+	for i, s := range signals {
+		n, err := parseNode(s.Node)
+		if err != nil {
+			return nil, err
+		}
+		t, ok := known[s.Node]
+		if !ok {
+			t = len(d.targets)
+			known[s.Node] = t
+			d.targets = append(d.targets, target{text: s.Node, node: n})
+		}
+		d.targets[t].signals = append(d.targets[t].signals, i)
+		d.signals[i] = signal{name: s.Name, target: t, decoder: newDecoder(s)}
+		d.names[i] = plant.Signal{Name: s.Name, Kind: d.signals[i].kind(), Unit: s.Unit, Description: s.Description}
+	}
+	return d, nil
+}
+
+// Signals gives what the device reads, in the order of the settings.
+func (d *Device) Signals() []plant.Signal { return d.names }
+
+// Endpoint gives the server's URL; it holds no secrets.
+func (d *Device) Endpoint() string { return d.link.opt.url }
+
+// Offset gives the server's clock minus the gateway's, as estimated last: 0
+// where they may agree.
+func (d *Device) Offset() time.Duration { return time.Duration(d.offset.Load()) }
+
+// Connect opens the session, or joins it where another device of the pool has
+// opened it, and finds the signals' nodes. It may be called again after any
+// error; what was open is given back first.
+func (d *Device) Connect(ctx context.Context) (err error) {
+	begin := time.Now()
+	d.release()
+	if d.stamper.floor != 0 {
+		d.stamper.claimed(plant.At(begin))
+	}
+	defer d.guard(begin, &err)
+	s, err := d.link.acquire(ctx, d.cfg.Timeout)
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", d.Endpoint(), err)
+	}
+	d.session = s
+	if err := d.prepare(ctx, s); err != nil {
+		err = d.lost(ctx, s, err)
+		d.release()
+		return fmt.Errorf("connect to %s: %w", d.Endpoint(), err)
+	}
+	return nil
+}
+
+// prepare makes the device ready to poll over a session that is open.
+func (d *Device) prepare(ctx context.Context, s *session) error {
+	if err := d.resolve(ctx, s, time.Now()); err != nil {
+		return err
+	}
+	if d.cfg.Mode == ModeSubscribe {
+		return d.subscribe(ctx, s)
+	}
+	return nil
+}
+
+// Poll takes one look at the signals and appends a reading of each (in mode
+// subscribe: of each change since the last call) to into. After an error the
+// device must be connected again; nothing of the round counts then.
+func (d *Device) Poll(ctx context.Context, into []plant.Reading) (round plant.Round, err error) {
+	begin := time.Now()
+	defer d.guard(begin, &err)
+	s := d.session
+	if s == nil {
+		return plant.Round{}, fmt.Errorf("poll %s: %w", d.Endpoint(), errNotConnected)
+	}
+	look := d.look
+	if d.cfg.Mode == ModeSubscribe {
+		look = d.drain
+	}
+	if err = s.broken(); err == nil {
+		round, err = look(ctx, s, begin, into)
+	}
+	if err != nil {
+		return plant.Round{}, fmt.Errorf("poll %s: %w", d.Endpoint(), d.lost(ctx, s, err))
+	}
+	return round, nil
+}
+
+// guard turns a panic into an error, and notes that a look failed: whoever
+// called claims its time.
+func (d *Device) guard(begin time.Time, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%s: panic: %v", d.Endpoint(), r)
+		if d.session != nil {
+			d.session.fail(*err)
+			d.release()
+		}
+	}
+	if *err != nil {
+		d.stamper.claimed(plant.At(begin))
+	}
+}
+
+// lost decides what an error means for the session that others may share. A
+// request that took too long ends it only if the server is deaf to a small one
+// too.
+func (d *Device) lost(ctx context.Context, s *session, err error) error {
+	var fault faultError
+	var garbled undecodableError
+	switch {
+	case ctx.Err() != nil || s.broken() != nil:
+	case errors.Is(err, errTimeout):
+		if probe := s.alive(ctx, d.cfg.Timeout); probe != nil && ctx.Err() == nil {
+			s.fail(fmt.Errorf("the server does not answer: %w", probe))
+		}
+	case errors.As(err, &fault), errors.As(err, &garbled):
+		s.end(err)
+	}
+	return err
+}
+
+// Close gives the session back; the last device of the pool closes it.
+func (d *Device) Close() error {
+	d.release()
+	return nil
+}
+
+func (d *Device) release() {
+	s := d.session
+	if s == nil {
+		return
+	}
+	d.session = nil
+	if d.sub != nil {
+		s.publisher.remove(d.sub, d.cfg.Timeout)
+		d.sub = nil
+	}
+	d.link.release(s)
+}
+
+// note keeps the clock's offset for all to see, and tells when it becomes
+// large or small.
+func (d *Device) note(s *session) (offset time.Duration, trusted bool) {
+	offset, _ = s.clock.now()
+	d.offset.Store(int64(offset))
+	if far := offset.Abs() > clockWarns; far != d.warned {
+		d.warned = far
+		if far {
+			d.log.Warn("the server's clock is off", "offset", offset, "endpoint", d.Endpoint())
+		} else {
+			d.log.Info("the server's clock is right again", "offset", offset, "endpoint", d.Endpoint())
+		}
+	}
+	return offset, offset.Abs() <= clockFails
+}

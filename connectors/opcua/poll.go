@@ -1,0 +1,188 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gopcua/opcua/ua"
+
+	"linetwin/plant"
+)
+
+// look reads every signal once.
+func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []plant.Reading) (plant.Round, error) {
+	if err := d.readTargets(ctx, s, begin); err != nil {
+		return plant.Round{}, err
+	}
+	// What the server stamped with a clock that runs behind ours is complete
+	// only up to that clock's time.
+	offset, trusted := d.note(s)
+	through := plant.At(begin)
+	if trusted && offset < 0 {
+		through = through.Add(offset)
+	}
+	d.stamper.begin(through, trusted)
+	for i := range d.signals {
+		into = append(into, d.reading(i))
+	}
+	d.stamper.end()
+	return plant.Round{Readings: into, Through: d.stamper.through, Missed: 0}, nil
+}
+
+// reading makes the reading of a signal from what its node has.
+func (d *Device) reading(i int) plant.Reading {
+	sg := &d.signals[i]
+	t := &d.targets[sg.target]
+	r := plant.Reading{Machine: d.machine, Signal: sg.name}
+	var source plant.Time
+	if t.parked != "" {
+		r.Quality, r.Reason = plant.Bad, t.parked
+	} else {
+		r.Value, r.Quality, r.Reason = sg.data(t.data)
+		if t.data != nil {
+			source = plant.At(t.data.SourceTimestamp)
+		}
+	}
+	return d.stamper.stamp(&sg.history, r, source)
+}
+
+// readTargets reads the nodes of the regular rounds, and those parked ones
+// whose time has come.
+func (d *Device) readTargets(ctx context.Context, s *session, now time.Time) error {
+	if err := d.readInBatches(ctx, s, d.active, d.nodes, now); err != nil {
+		return err
+	}
+	changed := d.parkUnknown(d.active, now)
+	due := d.due(now)
+	if len(due) > 0 {
+		if err := d.readDue(ctx, s, due, now); err != nil {
+			return err
+		}
+		changed = true
+	}
+	for i := 0; !changed && i < len(d.active); i++ {
+		changed = d.targets[d.active[i]].parked != ""
+	}
+	if changed {
+		d.regroup()
+		return d.anyLeft()
+	}
+	return nil
+}
+
+// due lists the parked targets to be tried again.
+func (d *Device) due(now time.Time) []int {
+	if len(d.active) == len(d.targets) {
+		return nil
+	}
+	var due []int
+	for i := range d.targets {
+		if t := &d.targets[i]; t.parked != "" && !now.Before(t.retry) {
+			due = append(due, i)
+		}
+	}
+	return due
+}
+
+// readDue tries parked targets, each in a request of its own so that one that
+// cannot be decoded does not take others with it.
+func (d *Device) readDue(ctx context.Context, s *session, due []int, now time.Time) error {
+	for _, i := range due {
+		if d.targets[i].read == nil {
+			if err := d.find(ctx, s, now); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	for _, i := range due {
+		t := &d.targets[i]
+		if t.read == nil {
+			d.park(i, t.parked, now)
+			continue
+		}
+		was := t.parked
+		t.parked = ""
+		if err := d.readBatch(ctx, s, []int{i}, []*ua.ReadValueID{t.read}, now); err != nil {
+			t.parked = was
+			return err
+		}
+		if t.parked == "" && !d.parkUnknown([]int{i}, now) {
+			d.log.Info("node can be read again", "node", t.text)
+		}
+	}
+	return nil
+}
+
+// parkUnknown parks those targets whose node the server does not know.
+func (d *Device) parkUnknown(targets []int, now time.Time) bool {
+	parked := false
+	for _, i := range targets {
+		if t := &d.targets[i]; t.data != nil && unknown(t.data.Status) {
+			d.park(i, statusName(t.data.Status), now)
+			parked = true
+		}
+	}
+	return parked
+}
+
+func (d *Device) readInBatches(ctx context.Context, s *session, targets []int, nodes []*ua.ReadValueID, now time.Time) error {
+	for len(targets) > 0 {
+		n := d.cfg.Batch
+		if n == 0 {
+			n = int(s.reads.Load())
+		}
+		n = min(n, len(targets))
+		if err := d.readBatch(ctx, s, targets[:n], nodes[:n], now); err != nil {
+			return err
+		}
+		targets, nodes = targets[n:], nodes[n:]
+	}
+	return nil
+}
+
+// readBatch reads some nodes in one request. If the server finds that too
+// much, or the answer cannot be decoded, it reads each half, down to the node
+// that is to blame, which is parked.
+func (d *Device) readBatch(ctx context.Context, s *session, targets []int, nodes []*ua.ReadValueID, now time.Time) error {
+	data, err := s.readAll(ctx, d.cfg.Timeout, &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnBoth, NodesToRead: nodes})
+	if err == nil {
+		for i, t := range targets {
+			d.targets[t].data = data[i]
+		}
+		return nil
+	}
+	var garbled undecodableError
+	large := tooLarge(err)
+	if !large && !errors.As(err, &garbled) {
+		return err
+	}
+	if len(targets) == 1 {
+		d.park(targets[0], err.Error(), now)
+		return nil
+	}
+	half := len(targets) / 2
+	if large {
+		s.reads.Store(min(s.reads.Load(), int64(half)))
+		d.cfg.Batch = min(d.cfg.Batch, half)
+	}
+	if err := d.readBatch(ctx, s, targets[:half], nodes[:half], now); err != nil {
+		return err
+	}
+	return d.readBatch(ctx, s, targets[half:], nodes[half:], now)
+}
+
+// tooLarge tells whether the server could not take or answer so much at once.
+func tooLarge(err error) bool {
+	var fault faultError
+	if !errors.As(err, &fault) {
+		return false
+	}
+	switch fault.status & 0xFFFF0000 {
+	case ua.StatusBadTooManyOperations, ua.StatusBadEncodingLimitsExceeded, ua.StatusBadResponseTooLarge,
+		ua.StatusBadRequestTooLarge, ua.StatusBadTCPMessageTooLarge:
+		return true
+	}
+	return false
+}

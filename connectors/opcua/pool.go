@@ -1,0 +1,148 @@
+package opcua
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"linetwin/plant"
+)
+
+// Pool makes devices that share sessions: those with the same URL, security
+// and user have one connection and one session together, because controllers
+// allow few. The session is opened when the first of them connects and closed
+// with the last.
+type Pool struct {
+	pki *PKI
+	log *slog.Logger
+
+	mu    sync.Mutex
+	links map[options]*link
+}
+
+// NewPool gives a pool whose sessions use pki's certificates; pki may be nil
+// where all devices use security None.
+func NewPool(pki *PKI, log *slog.Logger) *Pool {
+	return &Pool{pki: pki, log: log, links: make(map[options]*link)}
+}
+
+// Device gives a device of the pool. It checks the settings and does not
+// connect.
+func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals []Signal) (*Device, error) {
+	faults := cfg.Check()
+	if every <= 0 {
+		faults = append(faults, plant.Fault{Key: "every", Found: every.String(), Allowed: "more than 0"})
+	}
+	if len(signals) == 0 {
+		faults = append(faults, plant.Fault{Key: "signals", Allowed: "at least one"})
+	}
+	faults = append(faults, checkSignals(signals)...)
+	if err := faultsError(machine, faults); err != nil {
+		return nil, err
+	}
+	u, _ := endpointURL(cfg.URL)
+	sec, _ := parseSecurity(cfg.Security)
+	opt := options{url: u.String(), security: sec, user: cfg.User}
+	p.mu.Lock()
+	l := p.links[opt]
+	if l == nil {
+		l = &link{opt: opt, pki: p.pki, log: p.log}
+		p.links[opt] = l
+	}
+	p.mu.Unlock()
+	return newDevice(machine, every, cfg.filled(every), signals, l, p.log)
+}
+
+// link is the one way to a server that devices share.
+type link struct {
+	opt options
+	pki *PKI
+	log *slog.Logger
+
+	mu   sync.Mutex
+	live *session
+	refs map[*session]int // also of broken ones that are still held
+	busy *attempt         // a session is being opened or closed
+}
+
+// attempt is an opening or closing that others wait for.
+type attempt struct {
+	done  chan struct{}
+	err   error // why opening failed
+	again bool  // those who wait shall try for themselves
+}
+
+// acquire gives the live session, or opens it. Of several that come at once,
+// one opens it, and all get what became of it.
+func (l *link) acquire(ctx context.Context, timeout time.Duration) (*session, error) {
+	for {
+		l.mu.Lock()
+		if l.live != nil && l.live.broken() == nil {
+			defer l.mu.Unlock()
+			l.refs[l.live]++
+			return l.live, nil
+		}
+		if a := l.busy; a != nil {
+			l.mu.Unlock()
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-a.done:
+			}
+			if a.err != nil && !a.again {
+				return nil, a.err
+			}
+			continue
+		}
+		a := &attempt{done: make(chan struct{}), again: true}
+		l.busy, l.live = a, nil
+		l.mu.Unlock()
+		return l.open(ctx, timeout, a)
+	}
+}
+
+func (l *link) open(ctx context.Context, timeout time.Duration, a *attempt) (s *session, err error) {
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.busy = nil
+		if s != nil {
+			if l.refs == nil {
+				l.refs = make(map[*session]int)
+			}
+			l.live, l.refs[s] = s, 1
+		}
+		a.err, a.again = err, ctx.Err() != nil
+		close(a.done)
+	}()
+	return openSession(ctx, l.opt, timeout, l.pki, l.log)
+}
+
+// release gives a session back; the last one closes it, while whoever wants a
+// new one waits, so that the server sees one session at a time.
+func (l *link) release(s *session) {
+	l.mu.Lock()
+	l.refs[s]--
+	if l.refs[s] > 0 {
+		l.mu.Unlock()
+		return
+	}
+	delete(l.refs, s)
+	var a *attempt
+	if l.live == s {
+		l.live = nil
+		if l.busy == nil {
+			a = &attempt{done: make(chan struct{}), again: true}
+			l.busy = a
+		}
+	}
+	l.mu.Unlock()
+	s.close()
+	if a != nil {
+		l.mu.Lock()
+		l.busy = nil
+		l.mu.Unlock()
+		close(a.done)
+	}
+}

@@ -1,0 +1,225 @@
+package opcua
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gopcua/opcua/server"
+	"github.com/gopcua/opcua/ua"
+	"go.uber.org/goleak"
+
+	"linetwin/plant"
+)
+
+const spaceURI = "urn:linetwin:test"
+
+func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // the library's server prints what it does
+	goleak.VerifyTestMain(m)
+}
+
+// space is a namespace whose values the test sets.
+type space struct {
+	*server.NodeNameSpace
+	srv *server.Server
+
+	mu     sync.Mutex
+	values map[string]*ua.DataValue
+	reads  int
+	hook   func() // called at each read, if set
+}
+
+func (s *space) Attribute(id *ua.NodeID, attr ua.AttributeID) *ua.DataValue {
+	s.mu.Lock()
+	s.reads++
+	hook := s.hook
+	v := s.values[id.String()[len(fmt.Sprintf("ns=%d;", id.Namespace())):]]
+	s.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	if v == nil || attr != ua.AttributeIDValue {
+		return &ua.DataValue{EncodingMask: ua.DataValueStatusCode, Status: ua.StatusBadNodeIDUnknown}
+	}
+	return v
+}
+
+// set gives a node a value, with the time of now.
+func (s *space) set(node string, value any) { s.setAt(node, value, time.Now(), ua.StatusOK) }
+
+func (s *space) setAt(node string, value any, at time.Time, status ua.StatusCode) {
+	dv := &ua.DataValue{SourceTimestamp: at, ServerTimestamp: time.Now(), Status: status}
+	if value != nil {
+		dv.Value = ua.MustVariant(value)
+	}
+	dv.UpdateMask()
+	s.put(node, dv)
+}
+
+func (s *space) put(node string, dv *ua.DataValue) {
+	s.mu.Lock()
+	s.values[node] = dv
+	s.mu.Unlock()
+	id, err := ua.ParseNodeID(fmt.Sprintf("ns=%d;%s", s.ID(), node))
+	if err != nil {
+		panic(err)
+	}
+	s.srv.ChangeNotification(id)
+}
+
+func (s *space) delete(node string) { s.put(node, nil) }
+
+func (s *space) onRead(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = f
+}
+
+// testServer is the library's own server in this process.
+type testServer struct {
+	*server.Server
+	space  *space
+	port   int
+	cert   []byte
+	cancel context.CancelFunc
+}
+
+type serverOptions struct {
+	port   int // 0 for any
+	before int // namespaces before the one of the test
+	cert   []byte
+	key    *rsa.PrivateKey
+	more   []server.Option
+}
+
+func (t *testServer) url() string { return fmt.Sprintf("opc.tcp://127.0.0.1:%d", t.port) }
+
+// startServer starts a server and stops it when the test ends.
+func startServer(t testing.TB, o serverOptions) *testServer {
+	t.Helper()
+	for try := 0; ; try++ {
+		s, err := tryServer(o)
+		if err == nil {
+			t.Cleanup(s.stop)
+			return s
+		}
+		if try == 20 {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond) // the port may still be held by the server before
+	}
+}
+
+func tryServer(o serverOptions) (*testServer, error) {
+	port := o.port
+	if port == 0 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		port = l.Addr().(*net.TCPAddr).Port
+		l.Close()
+	}
+	opts := []server.Option{server.EndPoint("127.0.0.1", port), server.EnableAuthMode(ua.UserTokenTypeAnonymous),
+		server.EnableSecurity("None", ua.MessageSecurityModeNone), server.ServerName("test")}
+	if o.key != nil {
+		opts = append(opts, server.Certificate(o.cert), server.PrivateKey(o.key))
+	}
+	s := &testServer{Server: server.New(append(opts, o.more...)...), port: port, cert: o.cert}
+	for i := range o.before {
+		server.NewNodeNameSpace(s.Server, fmt.Sprintf("urn:linetwin:other:%d", i))
+	}
+	s.space = &space{NodeNameSpace: server.NewNameSpace(spaceURI), srv: s.Server, values: make(map[string]*ua.DataValue)}
+	s.AddNamespace(s.space)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	if err := s.Start(ctx); err != nil {
+		cancel()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (t *testServer) stop() {
+	t.Close()
+	t.cancel()
+}
+
+// serverIdentity makes a certificate for a server.
+func serverIdentity(t testing.TB, name string, bits int) ([]byte, *rsa.PrivateKey) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	uri, _ := url.Parse("urn:linetwin:test:" + name)
+	x := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), URIs: []*url.URL{uri},
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageDataEncipherment | x509.KeyUsageKeyEncipherment}
+	der, err := x509.CreateCertificate(rand.Reader, x, x, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der, key
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func testLog(t testing.TB) *slog.Logger {
+	if testing.Verbose() {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return quiet()
+}
+
+// nsu names a node of the test's namespace.
+func nsu(node string) string { return "nsu=" + spaceURI + ";" + node }
+
+// connected gives a device that is connected and closed when the test ends.
+func connected(t testing.TB, s *testServer, cfg Config, signals ...Signal) *Device {
+	t.Helper()
+	d := newTestDevice(t, s, cfg, signals...)
+	if err := d.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func newTestDevice(t testing.TB, s *testServer, cfg Config, signals ...Signal) *Device {
+	t.Helper()
+	if cfg.URL == "" {
+		cfg.URL = s.url()
+	}
+	if cfg.Security == "" {
+		cfg.Security = "None"
+	}
+	d, err := New("m", 20*time.Millisecond, cfg, signals, testLog(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func poll(t testing.TB, d *Device) plant.Round {
+	t.Helper()
+	r, err := d.Poll(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}

@@ -1,0 +1,385 @@
+package opcua
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/ua"
+
+	"linetwin/plant"
+)
+
+const (
+	sessionLives = time.Minute // so that a gateway that died frees its place on the server soon
+	connectTakes = 10 * time.Second
+	keeperTick   = 5 * time.Second
+)
+
+// options is what makes a session: devices with the same options share one.
+type options struct {
+	url      string
+	security security
+	user     User
+}
+
+// session is an activated session on a secure channel of its own. It never
+// reconnects: once it failed it is thrown away, and a new one is made the same
+// way as the first.
+type session struct {
+	opt      options
+	ch       *channel
+	token    *ua.NodeID
+	lives    time.Duration
+	endpoint *ua.EndpointDescription
+	clock    clock
+	used     atomic.Int64 // when the server last answered, in ns since 1970
+
+	reads    atomic.Int64 // nodes that the server takes in one Read, as far as known
+	monitors atomic.Int64 // and in one CreateMonitoredItems
+
+	publisher publisher
+	cancel    context.CancelFunc
+	running   sync.WaitGroup
+}
+
+// openSession connects, checks what the server is and offers, and signs in.
+func openSession(ctx context.Context, opt options, timeout time.Duration, pki *PKI, log *slog.Logger) (_ *session, err error) {
+	ctx, cancel := context.WithTimeout(ctx, max(5*timeout, connectTakes))
+	defer cancel()
+	u, err := endpointURL(opt.url)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{opt: opt}
+	endpoints, ch, err := discover(ctx, u, opt.security)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil && ch != nil {
+			ch.close()
+		}
+	}()
+	if s.endpoint, err = choose(endpoints, opt.security); err != nil {
+		return nil, err
+	}
+	var own *identity
+	if !opt.security.none() {
+		if own, err = ownIdentity(pki); err != nil {
+			return nil, err
+		}
+		if err = pki.verify(s.endpoint.ServerCertificate, time.Now()); err != nil {
+			return nil, err
+		}
+		if ch, err = dialChannel(ctx, u, opt.security, own, s.endpoint.ServerCertificate); err != nil {
+			return nil, fmt.Errorf("%w (the server may have to trust this gateway first: certificate SHA-256 %s)", err, fingerprint(own.der))
+		}
+	}
+	s.ch = ch
+	if err = s.activate(ctx, u, own, pki); err != nil {
+		return nil, err
+	}
+	if err = s.askLimits(ctx, timeout); err != nil {
+		return nil, err
+	}
+	run, stop := context.WithCancel(context.Background())
+	s.cancel = stop
+	s.publisher.session = s
+	s.running.Go(func() { s.keep(run, timeout) })
+	log.Info("opcua session opened", "url", opt.url, "security", opt.security.String(), "server", applicationName(s.endpoint))
+	return s, nil
+}
+
+func ownIdentity(pki *PKI) (*identity, error) {
+	if pki == nil {
+		return nil, errors.New("security needs a folder for certificates, and none is set")
+	}
+	return pki.identity()
+}
+
+func applicationName(e *ua.EndpointDescription) string {
+	if e.Server == nil || e.Server.ApplicationName == nil {
+		return ""
+	}
+	return e.Server.ApplicationName.Text
+}
+
+// discover asks the server for its endpoints over a channel without security,
+// which any server has for this (Part 4, 5.4.4). Without security that channel
+// is kept.
+func discover(ctx context.Context, u *url.URL, sec security) ([]*ua.EndpointDescription, *channel, error) {
+	ch, err := dialChannel(ctx, u, security{ua.SecurityPolicyURINone, ua.MessageSecurityModeNone}, nil, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	res, err := ask[*ua.GetEndpointsResponse](ctx, ch, &ua.GetEndpointsRequest{EndpointURL: u.String()}, nil)
+	if err != nil {
+		ch.close()
+		return nil, nil, fmt.Errorf("get endpoints: %w", err)
+	}
+	if !sec.none() {
+		ch.close()
+		ch = nil
+	}
+	return res.Endpoints, ch, nil
+}
+
+// ask calls a service whose answer is a T.
+func ask[T ua.Response](ctx context.Context, ch *channel, req ua.Request, session *ua.NodeID) (T, error) {
+	var none T
+	res, err := ch.call(ctx, req, session)
+	if err != nil {
+		return none, err
+	}
+	t, ok := res.(T)
+	if !ok {
+		return none, undecodableError{fmt.Errorf("the answer is a %T", res)}
+	}
+	return t, nil
+}
+
+const binaryTransport = "http://opcfoundation.org/UA-Profile/Transport/uatcp-uasc-uabinary"
+
+// choose finds the endpoint with exactly this security.
+func choose(endpoints []*ua.EndpointDescription, want security) (*ua.EndpointDescription, error) {
+	var offers []string
+	for _, e := range endpoints {
+		if e.TransportProfileURI != "" && e.TransportProfileURI != binaryTransport {
+			continue
+		}
+		has := security{e.SecurityPolicyURI, e.SecurityMode}
+		if has == want {
+			return e, nil
+		}
+		offers = append(offers, has.String())
+	}
+	return nil, fmt.Errorf("the server does not offer %s, only %q", want, offers)
+}
+
+// activate creates and activates the session (Part 4, 5.6.2 and 5.6.3).
+func (s *session) activate(ctx context.Context, u *url.URL, own *identity, pki *PKI) error {
+	nonce := make([]byte, 32)
+	rand.Read(nonce) // never fails
+	req := &ua.CreateSessionRequest{
+		ClientDescription: &ua.ApplicationDescription{
+			ApplicationURI: "urn:linetwin:gateway", ProductURI: "urn:linetwin",
+			ApplicationName: ua.NewLocalizedText("LineTwin"), ApplicationType: ua.ApplicationTypeClient,
+		},
+		EndpointURL: u.String(), SessionName: fmt.Sprintf("linetwin-%x", nonce[:6]), ClientNonce: nonce,
+		RequestedSessionTimeout: float64(sessionLives.Milliseconds()), MaxResponseMessageSize: mostMessage,
+	}
+	if own != nil {
+		req.ClientDescription.ApplicationURI, req.ClientCertificate = own.uri, own.der
+	}
+	res, err := ask[*ua.CreateSessionResponse](ctx, s.ch, req, nil)
+	if err != nil {
+		return fmt.Errorf("create session: %w", err)
+	}
+	client := &ua.SignatureData{}
+	if own != nil {
+		if client, err = s.checkServer(res, own, nonce); err != nil {
+			return fmt.Errorf("create session: %w", err)
+		}
+	}
+	s.token = res.AuthenticationToken
+	s.lives = time.Duration(res.RevisedSessionTimeout) * time.Millisecond
+	if s.lives <= 0 {
+		s.lives = sessionLives
+	}
+	identity, err := s.identityToken(res, pki)
+	if err != nil {
+		s.forget(ctx)
+		return fmt.Errorf("sign in: %w", err)
+	}
+	_, err = ask[*ua.ActivateSessionResponse](ctx, s.ch, &ua.ActivateSessionRequest{
+		ClientSignature: client, LocaleIDs: []string{"en", "zh"},
+		UserIdentityToken: ua.NewExtensionObject(identity), UserTokenSignature: &ua.SignatureData{},
+	}, s.token)
+	if err != nil {
+		s.forget(ctx)
+		return fmt.Errorf("activate session: %w", err)
+	}
+	s.used.Store(time.Now().UnixNano())
+	return nil
+}
+
+// forget gives the server its session back.
+func (s *session) forget(ctx context.Context) {
+	ask[*ua.CloseSessionResponse](ctx, s.ch, &ua.CloseSessionRequest{DeleteSubscriptions: true}, s.token) // the channel is closed next anyhow
+}
+
+// checkServer checks that whoever made the session holds the certificate that
+// was trusted, and that the server really offers this security, and signs our
+// side.
+func (s *session) checkServer(res *ua.CreateSessionResponse, own *identity, nonce []byte) (*ua.SignatureData, error) {
+	if !sameLeaf(res.ServerCertificate, s.endpoint.ServerCertificate) {
+		return nil, errors.New("the session's certificate is not the one that the server had announced")
+	}
+	k, err := asymmetric(s.opt.security, own, s.endpoint.ServerCertificate)
+	if err != nil {
+		return nil, err
+	}
+	if res.ServerSignature == nil {
+		return nil, errors.New("the server did not sign")
+	}
+	if err := k.algorithm.VerifySignature(append(append([]byte(nil), own.der...), nonce...), res.ServerSignature.Signature); err != nil {
+		return nil, fmt.Errorf("the server's signature is wrong: %w", err)
+	}
+	if len(res.ServerEndpoints) > 0 {
+		if _, err := choose(res.ServerEndpoints, s.opt.security); err != nil {
+			return nil, fmt.Errorf("its endpoints are not those it had announced: %w", err)
+		}
+	}
+	sig, err := k.algorithm.Signature(append(append([]byte(nil), res.ServerCertificate...), res.ServerNonce...))
+	return &ua.SignatureData{Algorithm: k.algorithm.SignatureURI(), Signature: sig}, err
+}
+
+// askLimits reads what the server can take in one request (Part 5, 6.3.11).
+// Many do not say.
+func (s *session) askLimits(ctx context.Context, timeout time.Duration) error {
+	s.reads.Store(defaultBatch)
+	s.monitors.Store(defaultBatch)
+	res, err := s.read(ctx, timeout,
+		ua.NewNumericNodeID(0, id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead),
+		ua.NewNumericNodeID(0, id.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall))
+	if err != nil {
+		return fmt.Errorf("read operation limits: %w", err)
+	}
+	for i, to := range []*atomic.Int64{&s.reads, &s.monitors} {
+		if dv := res[i]; severity(dv.Status) == plant.Good && dv.Value != nil {
+			if n, ok := dv.Value.Value().(uint32); ok && n > 0 {
+				to.Store(int64(min(n, mostBatch)))
+			}
+		}
+	}
+	return nil
+}
+
+// call calls a service within the session and within timeout.
+func (s *session) call(ctx context.Context, timeout time.Duration, req ua.Request) (ua.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	sent := time.Now()
+	res, err := s.ch.call(ctx, req, s.token)
+	if err == nil {
+		now := time.Now()
+		s.used.Store(now.UnixNano())
+		s.clock.observe(sent, now, res.Header().Timestamp)
+	}
+	return res, err
+}
+
+// read reads the values of nodes, all in one request.
+func (s *session) read(ctx context.Context, timeout time.Duration, nodes ...*ua.NodeID) ([]*ua.DataValue, error) {
+	req := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnBoth, NodesToRead: make([]*ua.ReadValueID, len(nodes))}
+	for i, n := range nodes {
+		req.NodesToRead[i] = readValue(n)
+	}
+	return s.readAll(ctx, timeout, req)
+}
+
+func (s *session) readAll(ctx context.Context, timeout time.Duration, req *ua.ReadRequest) ([]*ua.DataValue, error) {
+	res, err := s.call(ctx, timeout, req)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := res.(*ua.ReadResponse)
+	if !ok {
+		return nil, undecodableError{fmt.Errorf("the answer is a %T", res)}
+	}
+	if len(r.Results) != len(req.NodesToRead) {
+		return nil, fmt.Errorf("asked for %d values, the server sent %d", len(req.NodesToRead), len(r.Results))
+	}
+	return r.Results, nil
+}
+
+func readValue(n *ua.NodeID) *ua.ReadValueID {
+	return &ua.ReadValueID{NodeID: n, AttributeID: ua.AttributeIDValue, DataEncoding: &ua.QualifiedName{}}
+}
+
+// namespaces reads the server's namespace array.
+func (s *session) namespaces(ctx context.Context, timeout time.Duration) ([]string, error) {
+	res, err := s.read(ctx, timeout, ua.NewNumericNodeID(0, id.Server_NamespaceArray))
+	if err != nil {
+		return nil, fmt.Errorf("read namespace array: %w", err)
+	}
+	if severity(res[0].Status) == plant.Bad || res[0].Value == nil {
+		return nil, fmt.Errorf("read namespace array: %s", statusName(res[0].Status))
+	}
+	ns, ok := res[0].Value.Value().([]string)
+	if !ok {
+		return nil, fmt.Errorf("read namespace array: it is %s", typeName(res[0].Value.Type()))
+	}
+	return ns, nil
+}
+
+// alive asks for the server's clock.
+func (s *session) alive(ctx context.Context, timeout time.Duration) error {
+	_, err := s.read(ctx, timeout, ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime))
+	return err
+}
+
+// keep renews the channel's token and keeps an idle session from ending.
+func (s *session) keep(ctx context.Context, timeout time.Duration) {
+	tick := time.NewTicker(min(keeperTick, s.lives/4))
+	defer tick.Stop()
+	asked := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.ch.done:
+			return
+		case now := <-tick.C:
+			limited, cancel := context.WithTimeout(ctx, timeout)
+			err := s.ch.refresh(limited)
+			cancel()
+			// A subscription asks for nothing, and its reports do not tell how
+			// long they took: the server's clock is asked for all the same.
+			idle := now.Sub(time.Unix(0, s.used.Load()))
+			if err == nil && (idle > s.lives/3 || now.Sub(asked) > sampleLives/2) {
+				err, asked = s.alive(ctx, timeout), now
+			}
+			if err != nil && ctx.Err() == nil {
+				s.fail(err)
+				return
+			}
+		}
+	}
+}
+
+// broken gives why the session cannot be used any more, or nil.
+func (s *session) broken() error { return s.ch.failure() }
+
+// fail ends the session for all who use it, at once.
+func (s *session) fail(err error) { s.ch.fail(err) }
+
+// end ends the session for all who use it, and tells the server so that its
+// place there is free at once.
+func (s *session) end(err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	s.forget(ctx)
+	cancel()
+	s.fail(err)
+}
+
+// close gives session and channel back to the server, as far as it still
+// listens, and returns when nothing runs any more.
+func (s *session) close() {
+	s.cancel()
+	if s.broken() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		s.forget(ctx)
+		cancel()
+	}
+	s.ch.close()
+	s.running.Wait()
+}
