@@ -1,0 +1,114 @@
+// Package influx keeps history in InfluxDB: 2.x, or 1.8 with its endpoints of
+// version 2 (flux-enabled = true).
+//
+// All that a machine's signals were at one time is one point, so that a round
+// of a hundred signals costs about as much as one signal. What is written where
+// and how to query it by hand: docs/stores.md.
+package influx
+
+import (
+	"net/url"
+	"strings"
+	"time"
+
+	"linetwin/plant"
+)
+
+// Config says which database keeps the history.
+type Config struct {
+	URL string `yaml:"url"` // http://127.0.0.1:8086
+
+	// InfluxDB 2.x.
+	Org    string       `yaml:"org"`
+	Bucket string       `yaml:"bucket"`
+	Token  plant.Secret `yaml:"token"`
+
+	// InfluxDB 1.8, in place of org, bucket and token.
+	Database        string       `yaml:"database"`
+	RetentionPolicy string       `yaml:"retention_policy"` // empty: the database's default
+	User            string       `yaml:"user"`             // empty: without authentication
+	Password        plant.Secret `yaml:"password"`
+
+	Timeout    time.Duration `yaml:"timeout"`    // of one request; default 10 s
+	CA         string        `yaml:"ca"`         // file with the certificate of the authority that signed the server's; empty: the system's
+	Quarantine string        `yaml:"quarantine"` // file to which refused readings are appended as lines of JSON; empty: the last ones are in memory only
+}
+
+const defaultTimeout = 10 * time.Second
+
+// Check fills in defaults and gives all that is wrong with the settings.
+func (c *Config) Check() []plant.Fault {
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	var faults []plant.Fault
+	fault := func(key, found, allowed string) {
+		faults = append(faults, plant.Fault{Key: key, Found: found, Allowed: allowed})
+	}
+	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
+		fault("url", redact(c.URL), "http://host:port or https://host:port, without user and query")
+	}
+	switch {
+	case c.Database != "":
+		for _, s := range []struct{ key, found string }{{"org", c.Org}, {"bucket", c.Bucket}, {"token", c.Token.String()}} {
+			if s.found != "" {
+				fault(s.key, s.found, "nothing where database (InfluxDB 1.8) is given")
+			}
+		}
+		if strings.Contains(c.Database, "/") {
+			fault("database", c.Database, "a name without /")
+		}
+		if c.User == "" && c.Password != "" {
+			fault("user", "", "the user that the password is of")
+		}
+		if strings.Contains(c.User, ":") {
+			fault("user", c.User, "a name without :")
+		}
+	default:
+		for _, s := range []struct{ key, found, allowed string }{
+			{"bucket", c.Bucket, "the bucket (InfluxDB 2.x), or a database (1.8)"},
+			{"org", c.Org, "the organization that the bucket is of"},
+			{"token", c.Token.String(), "a token that may read and write the bucket"},
+		} {
+			if s.found == "" {
+				fault(s.key, "", s.allowed)
+			}
+		}
+		for _, s := range []struct{ key, found string }{{"retention_policy", c.RetentionPolicy}, {"user", c.User}, {"password", c.Password.String()}} {
+			if s.found != "" {
+				fault(s.key, s.found, "nothing without database (InfluxDB 1.8)")
+			}
+		}
+	}
+	if c.Timeout < 100*time.Millisecond || c.Timeout > 10*time.Minute {
+		fault("timeout", c.Timeout.String(), "100ms to 10m")
+	}
+	return faults
+}
+
+// redact hides the password of an address that ought to have none.
+func redact(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	if strings.Contains(address, "@") {
+		return "***"
+	}
+	return address
+}
+
+// place gives what the endpoints of version 2 call the database: organization,
+// bucket and token (for 1.8 see "InfluxDB 2.x API compatibility endpoints").
+func (c *Config) place() (org, bucket, token string) {
+	if c.Database == "" {
+		return c.Org, c.Bucket, c.Token.Reveal()
+	}
+	bucket = c.Database
+	if c.RetentionPolicy != "" {
+		bucket += "/" + c.RetentionPolicy
+	}
+	if c.User != "" {
+		token = c.User + ":" + c.Password.Reveal()
+	}
+	return "-", bucket, token
+}
