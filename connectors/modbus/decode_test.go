@@ -61,7 +61,7 @@ func TestDecode(t *testing.T) {
 		{"int64 lowest", Signal{Type: "int64"}, words(0x8000, 0, 0, 0), plant.Integer(math.MinInt64), ""},
 		{"uint64 highest that fits", Signal{Type: "uint64"}, words(0x7FFF, 0xFFFF, 0xFFFF, 0xFFFF), plant.Integer(math.MaxInt64), ""},
 		{"uint64 too large", Signal{Type: "uint64"}, words(0x8000, 0, 0, 0), plant.Value{}, reasonTooLarge},
-		{"uint64 too large but scaled", Signal{Type: "uint64", Scale: 0.5}, words(0x8000, 0, 0, 0), plant.Float(1 << 62), ""},
+		{"uint64 too large but scaled", Signal{Type: "uint64", Scale: ptr(0.5)}, words(0x8000, 0, 0, 0), plant.Float(1 << 62), ""},
 		{"float32", Signal{Type: "float32"}, words(0x42F6, 0xE666), plant.Float(float64(float32(123.45))), ""},
 		{"float32 CDAB", Signal{Type: "float32", Order: "CDAB"}, words(0xE666, 0x42F6), plant.Float(float64(float32(123.45))), ""},
 		{"float32 NaN", Signal{Type: "float32"}, words(0x7FC0, 0), plant.Value{}, reasonNaN},
@@ -69,13 +69,13 @@ func TestDecode(t *testing.T) {
 		{"float32 infinite", Signal{Type: "float32"}, words(0xFF80, 0), plant.Value{}, reasonInfinite},
 		{"float32 negative zero", Signal{Type: "float32"}, words(0x8000, 0), plant.Float(math.Copysign(0, -1)), ""},
 		{"float64", Signal{Type: "float64"}, words(0x4009, 0x21FB, 0x5444, 0x2D18), plant.Float(math.Pi), ""},
-		{"float64 scaled beyond all", Signal{Type: "float64", Scale: 10}, words(0x7FEF, 0xFFFF, 0xFFFF, 0xFFFF), plant.Value{}, reasonInfinite},
-		{"scale and offset", Signal{Type: "int16", Scale: 0.5, Offset: -40}, words(100), plant.Float(10), ""},
-		{"offset alone", Signal{Type: "uint16", Offset: 1}, words(2), plant.Float(3), ""},
+		{"float64 scaled beyond all", Signal{Type: "float64", Scale: ptr(10.0)}, words(0x7FEF, 0xFFFF, 0xFFFF, 0xFFFF), plant.Value{}, reasonInfinite},
+		{"scale and offset", Signal{Type: "int16", Scale: ptr(0.5), Offset: ptr(-40.0)}, words(100), plant.Float(10), ""},
+		{"offset alone", Signal{Type: "uint16", Offset: ptr(1.0)}, words(2), plant.Float(3), ""},
 		{"bcd16", Signal{Type: "bcd16"}, words(0x1234), plant.Integer(1234), ""},
 		{"bcd32 CDAB", Signal{Type: "bcd32", Order: "CDAB"}, words(0x5678, 0x1234), plant.Integer(12345678), ""},
 		{"bcd16 with a letter", Signal{Type: "bcd16"}, words(0x12A4), plant.Value{}, reasonBCD},
-		{"bcd16 scaled", Signal{Type: "bcd16", Scale: 0.25}, words(0x0010), plant.Float(2.5), ""},
+		{"bcd16 scaled", Signal{Type: "bcd16", Scale: ptr(0.25)}, words(0x0010), plant.Float(2.5), ""},
 		{"bit 0", Signal{Type: "bool", Bit: ptr(0)}, words(1), plant.Boolean(true), ""},
 		{"bit 15", Signal{Type: "bool", Bit: ptr(15)}, words(0x7FFF), plant.Boolean(false), ""},
 		{"bit 8 of swapped bytes", Signal{Type: "bool", Bit: ptr(8), Order: "BA"}, words(1), plant.Boolean(true), ""},
@@ -115,12 +115,15 @@ func TestSameTextCostsNothing(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(byte(7), byte(0), []byte{0x7F, 0xC0, 0, 0}, 0.0)
-	f.Add(byte(11), byte(1), []byte("ABCDEFGH"), 0.0)
+	f.Add(byte(7), byte(0), []byte{0x7F, 0xC0, 0, 0}, 1.0)
+	f.Add(byte(11), byte(1), []byte("ABCDEFGH"), math.Inf(1))
 	f.Add(byte(10), byte(2), []byte{0x12, 0x34, 0x56, 0x78}, 0.1)
 	orders := []string{"", "AB", "BA", "ABCD", "CDAB", "BADC", "DCBA", "HGFEDCBA", "GHEFCDAB"}
 	f.Fuzz(func(t *testing.T, which, order byte, raw []byte, scale float64) {
-		s := Signal{Name: "x", Address: "holding:0", Type: shapes[int(which)%len(shapes)].name, Order: orders[int(order)%len(orders)], Scale: scale}
+		s := Signal{Name: "x", Address: "holding:0", Type: shapes[int(which)%len(shapes)].name, Order: orders[int(order)%len(orders)], Scale: &scale}
+		if math.IsInf(scale, 0) {
+			s.Scale = nil
+		}
 		switch s.Type {
 		case "string":
 			s.Length = len(raw)
@@ -150,7 +153,7 @@ func FuzzDecode(f *testing.F) {
 // BenchmarkDecode decodes 10,000 registers: 5,000 float32 in the order that
 // needs the most work.
 func BenchmarkDecode(b *testing.B) {
-	p := pointOf(b, Signal{Type: "float32", Order: "CDAB", Scale: 0.1})
+	p := pointOf(b, Signal{Type: "float32", Order: "CDAB", Scale: ptr(0.1)})
 	raw := words(0xE666, 0x42F6)
 	b.ReportAllocs()
 	for b.Loop() {

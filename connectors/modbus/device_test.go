@@ -74,7 +74,7 @@ func TestPollReadsAllTables(t *testing.T) {
 	s.coils[9] = true
 	d := connect(t, newDevice(t, Config{URL: "tcp://" + s.address, Unit: 5}, nil,
 		register("state", 0),
-		Signal{Name: "offset", Address: "40002", Type: "int16", Scale: 0.5},
+		Signal{Name: "offset", Address: "40002", Type: "int16", Scale: ptr(0.5)},
 		Signal{Name: "temperature", Address: "holding:2", Type: "float32", Order: "CDAB", Unit: "°C"},
 		Signal{Name: "door", Address: "holding:4", Type: "bool", Bit: ptr(15)},
 		Signal{Name: "product", Address: "holding:20", Type: "string", Length: 8},

@@ -22,12 +22,13 @@ type Signal struct {
 	Bit *int `yaml:"bit,omitempty"`
 	// Length is that of a string, in bytes, two to a register.
 	Length int `yaml:"length,omitempty"`
-	// Scale and Offset: value = raw x scale + offset. A scale of 0 is none.
-	Scale       float64 `yaml:"scale,omitempty"`
-	Offset      float64 `yaml:"offset,omitempty"`
-	Counter     int     `yaml:"counter,omitempty"` // bits after which a counter rolls over: 16 or 32; 0 is no counter
-	Unit        string  `yaml:"unit,omitempty"`
-	Description string  `yaml:"description,omitempty"`
+	// Scale and Offset: value = raw x scale + offset, which makes a float of any
+	// number, also with a scale of 1.
+	Scale       *float64 `yaml:"scale,omitempty"`
+	Offset      *float64 `yaml:"offset,omitempty"`
+	Counter     int      `yaml:"counter,omitempty"` // bits after which a counter rolls over: 16 or 32; 0 is no counter
+	Unit        string   `yaml:"unit,omitempty"`
+	Description string   `yaml:"description,omitempty"`
 }
 
 // form is how the bits of a type are read.
@@ -83,8 +84,8 @@ func (s *Signal) Check() []plant.Fault {
 	fault := func(key, found, allowed string) {
 		faults = append(faults, plant.Fault{Key: key, Found: found, Allowed: allowed})
 	}
-	if err := plant.CheckID(s.Name); err != nil {
-		fault("name", s.Name, "1 to 64 of a-z A-Z 0-9 _ -")
+	if len(s.Name) > 64 || plant.CheckID(strings.ReplaceAll(s.Name, ".", "_")) != nil {
+		fault("name", s.Name, "1 to 64 of a-z A-Z 0-9 _ - .")
 	}
 	t, start, err := parseAddress(s.Address)
 	if err != nil {
@@ -144,15 +145,20 @@ func (s *Signal) checkNumber(sh shape, fault func(key, found, allowed string)) {
 	text := sh.form == formString || sh.form == formBool
 	for _, n := range [...]struct {
 		key string
-		f   float64
+		f   *float64
 	}{{"scale", s.Scale}, {"offset", s.Offset}} {
-		found := strconv.FormatFloat(n.f, 'g', -1, 64)
+		if n.f == nil {
+			continue
+		}
+		found := strconv.FormatFloat(*n.f, 'g', -1, 64)
 		switch {
-		case math.IsNaN(n.f) || math.IsInf(n.f, 0):
+		case math.IsNaN(*n.f) || math.IsInf(*n.f, 0):
 			fault(n.key, found, "a finite number")
-		case n.f != 0 && text:
+		case n.key == "scale" && *n.f == 0:
+			fault(n.key, found, "a finite number other than 0")
+		case text:
 			fault(n.key, found, "only with a number type")
-		case n.f != 0 && s.Counter != 0:
+		case s.Counter != 0:
 			fault(n.key, found, "none, because a counter stays a whole number")
 		}
 	}
@@ -202,7 +208,7 @@ func (s *Signal) Kind() plant.Kind {
 	return plant.KindInteger
 }
 
-func (s *Signal) scaled() bool { return s.Scale != 0 && s.Scale != 1 || s.Offset != 0 }
+func (s *Signal) scaled() bool { return s.Scale != nil || s.Offset != nil }
 
 // compile gives the point of a signal that has been checked.
 func (s *Signal) compile() (point, error) {
@@ -215,9 +221,12 @@ func (s *Signal) compile() (point, error) {
 		return point{}, fmt.Errorf("type %q: want %s", s.Type, typeNames)
 	}
 	p := point{name: s.Name, table: t, start: start, count: sh.registers, shape: sh, length: s.Length,
-		scaled: s.scaled(), scale: s.Scale, offset: s.Offset}
-	if p.scale == 0 {
-		p.scale = 1
+		scaled: s.scaled(), scale: 1}
+	if s.Scale != nil {
+		p.scale = *s.Scale
+	}
+	if s.Offset != nil {
+		p.offset = *s.Offset
 	}
 	if sh.form == formString {
 		p.count = uint16((s.Length + 1) / 2)

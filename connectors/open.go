@@ -1,0 +1,147 @@
+package connectors
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"linetwin/connectors/modbus"
+	"linetwin/connectors/opcua"
+	"linetwin/plant"
+)
+
+// Options are what a gateway's devices share.
+type Options struct {
+	// Log gets changes: a device is read, lost, read again. nil for none.
+	Log *slog.Logger
+	// PKI holds the certificates for OPC UA; nil where no device needs any.
+	PKI *opcua.PKI
+	// Backoff says how long a lost device is left alone.
+	Backoff Backoff
+}
+
+// Bounds of one attempt to connect and of one look. The connectors have their
+// own time-outs for each request; these end what hangs in spite of them, or
+// takes too many requests.
+const (
+	longestConnect = 15 * time.Second
+	longestLook    = 10 * time.Second
+)
+
+// Open makes a supervisor for each device, in order. Modbus devices with the
+// same host and port share a connection, OPC UA devices with the same URL,
+// security and user share a session. Everything is checked, nothing is dialled.
+func Open(cfgs []Config, opts Options) ([]*Supervisor, error) {
+	log := opts.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	o := opener{log: log, lines: map[string]*modbus.Line{}, pool: opcua.NewPool(opts.PKI, log)}
+	var all []*Supervisor
+	var wrong []error
+	machines := map[string]bool{}
+	for i := range cfgs {
+		cfg := cfgs[i]
+		faults := cfg.Check()
+		if machines[cfg.Machine] && cfg.Machine != "" {
+			faults = append(faults, plant.Fault{Key: "machine", Found: cfg.Machine, Allowed: "a machine that no other device has"})
+		}
+		machines[cfg.Machine] = true
+		for _, f := range plant.Under(fmt.Sprintf("devices[%d]", i), faults) {
+			wrong = append(wrong, errors.New(f.String()))
+		}
+		if len(faults) > 0 {
+			continue
+		}
+		s, device, err := o.setup(cfg)
+		if err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		all = append(all, supervise(s, device, opts.Backoff, log))
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return all, nil
+}
+
+// described is what both connectors' devices tell of themselves.
+type described interface {
+	Device
+	Signals() []plant.Signal
+	Endpoint() string
+}
+
+// opener builds devices that share what they can.
+type opener struct {
+	log   *slog.Logger
+	lines map[string]*modbus.Line
+	pool  *opcua.Pool
+}
+
+// setup gives what a supervisor needs for a device that has been checked.
+func (o *opener) setup(cfg Config) (setup, Device, error) {
+	s := setup{machine: cfg.Machine, every: cfg.Every, connect: longestConnect, deadbands: map[string]float64{}}
+	var build func() (described, error)
+	if cfg.Modbus != nil {
+		s.protocol, s.timeout = "modbus", cfg.Modbus.Timeout
+		build = func() (described, error) { return o.modbus(cfg) }
+	} else {
+		s.protocol, s.timeout = "opcua", cfg.OPCUA.Timeout
+		build = func() (described, error) { return o.opcua(cfg) }
+	}
+	s.poll = max(longestLook, 3*s.timeout)
+	device, err := build()
+	if err != nil {
+		return setup{}, nil, err
+	}
+	s.build = func() (Device, error) { return build() }
+	s.endpoint, s.signals = device.Endpoint(), append(s.signals, device.Signals()...)
+	for i := range cfg.Signals {
+		s.signals[i].Counter = cfg.Signals[i].Counter
+		if d := cfg.Signals[i].Deadband; d > 0 {
+			s.deadbands[cfg.Signals[i].Name] = d
+		}
+	}
+	return s, device, nil
+}
+
+func (o *opener) modbus(cfg Config) (*modbus.Device, error) {
+	endpoint := cfg.Modbus.Endpoint()
+	line := o.lines[endpoint]
+	if line == nil {
+		var err error
+		if line, err = modbus.NewLine(*cfg.Modbus); err != nil {
+			return nil, err
+		}
+		o.lines[endpoint] = line
+	}
+	signals := make([]modbus.Signal, len(cfg.Signals))
+	for i := range cfg.Signals {
+		signals[i] = cfg.Signals[i].modbus()
+	}
+	return modbus.New(cfg.Machine, *cfg.Modbus, signals, line)
+}
+
+func (o *opener) opcua(cfg Config) (*opcua.Device, error) {
+	signals := make([]opcua.Signal, len(cfg.Signals))
+	for i := range cfg.Signals {
+		signals[i] = cfg.Signals[i].opcua()
+	}
+	return o.pool.Device(cfg.Machine, cfg.Every, *cfg.OPCUA, signals)
+}
+
+// kindOf tells what kind of values an OPC UA signal has.
+func kindOf(s opcua.Signal) plant.Kind {
+	if len(s.Check()) > 0 {
+		return plant.KindNone
+	}
+	pool := opcua.NewPool(nil, slog.New(slog.DiscardHandler))
+	d, err := pool.Device("x", time.Second, opcua.Config{URL: "opc.tcp://localhost", Security: "None"}, []opcua.Signal{s})
+	if err != nil {
+		return plant.KindNone
+	}
+	return d.Signals()[0].Kind
+}

@@ -1,0 +1,92 @@
+package connectors
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// grid gives the times at which a device is looked at: every so often from the
+// first one on, without drift. Times that have passed are left out, so that
+// looks never bunch up.
+type grid struct {
+	every time.Duration
+	next  time.Time
+	timer *time.Timer
+}
+
+// wait returns at the next time of the grid, and tells whether that is more
+// than one interval late.
+func (g *grid) wait(ctx context.Context) (late bool, err error) {
+	now := time.Now()
+	if g.next.IsZero() {
+		g.next = now
+	}
+	if d := g.next.Sub(now); d > 0 {
+		if g.timer == nil {
+			g.timer = time.NewTimer(d)
+		} else {
+			g.timer.Reset(d)
+		}
+		select {
+		case <-g.timer.C:
+		case <-ctx.Done():
+			g.timer.Stop()
+			return false, ctx.Err()
+		}
+		now = time.Now()
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	behind := max(now.Sub(g.next), 0)
+	g.next = g.next.Add(g.every * (1 + behind/g.every))
+	return behind > g.every, nil
+}
+
+// Backoff says how long a device is left alone after failures in a row: not at
+// all after the first one, then a random time up to Base, twice Base, four
+// times Base and so on, at most Most ("full jitter", so that a hundred gateways
+// do not come back in step).
+type Backoff struct {
+	Base time.Duration // 0 means 1 s
+	Most time.Duration // 0 means 30 s
+}
+
+type backoff struct {
+	Backoff
+	failures int
+	// steady is how long a device must have flowed for its next failure to count
+	// as the first one: one that answers once and dies is not hammered.
+	steady time.Duration
+	random func() float64 // [0, 1)
+}
+
+func newBackoff(b Backoff) backoff {
+	if b.Base <= 0 {
+		b.Base = time.Second
+	}
+	if b.Most <= 0 {
+		b.Most = 30 * time.Second
+	}
+	return backoff{Backoff: b, steady: 5 * b.Base, random: rand.Float64}
+}
+
+// next gives the time to wait after one more failure; the first failure after
+// a steady time starts anew.
+func (b *backoff) next(steady bool) time.Duration {
+	if steady {
+		b.failures = 0
+	}
+	b.failures++
+	if b.failures == 1 {
+		return 0
+	}
+	ceiling := b.Base
+	for range min(b.failures-2, 32) {
+		if ceiling *= 2; ceiling >= b.Most {
+			break
+		}
+	}
+	return time.Duration(b.random() * float64(min(ceiling, b.Most)))
+}

@@ -1,0 +1,294 @@
+package connectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"linetwin/plant"
+)
+
+// Device is one machine's device as a protocol gives it. It is used by one
+// goroutine, and never dials but in Connect or to mend what Poll needs.
+type Device interface {
+	// Connect makes the device ready to be polled. After a failed Connect or
+	// Poll it is called again, after Close.
+	Connect(ctx context.Context) error
+	// Poll looks once and appends what it finds to into. An error means that the
+	// device as a whole could not be looked at.
+	Poll(ctx context.Context, into []plant.Reading) (plant.Round, error)
+	// Close says goodbye; closing a device that is not connected does nothing.
+	Close() error
+}
+
+// rebuildAfter is how long every signal of a device may be bad until the
+// device is connected anew: after a download to a PLC, what was resolved
+// before may no longer mean anything.
+const rebuildAfter = 60 * time.Second
+
+// setup is what a supervisor needs to know of its device.
+type setup struct {
+	machine   string
+	protocol  string
+	endpoint  string
+	every     time.Duration
+	timeout   time.Duration // of one request: what is older than this is stale at the soonest
+	connect   time.Duration // the most that an attempt to connect may take
+	poll      time.Duration // the most that a look may take
+	signals   []plant.Signal
+	deadbands map[string]float64
+	build     func() (Device, error) // validates, never dials; called again after a panic
+}
+
+// Supervisor looks at one device on a fixed grid of times, and is the only one
+// who connects it again. It is a gateway's source of rounds. It starts no
+// goroutine: all happens in Next. Only Status may be called meanwhile.
+type Supervisor struct {
+	setup
+	log     *slog.Logger
+	grid    grid
+	backoff backoff
+
+	device   Device // nil until it is built, and after a panic
+	up       bool   // connected, as far as is known
+	upSince  time.Time
+	nextTry  time.Time
+	reason   string // of the last failure, as told in bad readings; empty while data flows
+	lostAt   time.Time
+	badSince time.Time // since when every signal is bad although the device answers
+
+	bad   badness
+	mu    sync.Mutex
+	state plant.DeviceStatus
+}
+
+func supervise(s setup, device Device, b Backoff, log *slog.Logger) *Supervisor {
+	return &Supervisor{
+		setup: s, device: device, log: log.With("machine", s.machine, "protocol", s.protocol),
+		grid: grid{every: s.every}, backoff: newBackoff(b), bad: newBadness(s.signals),
+		state: plant.DeviceStatus{
+			Machine: s.machine, Protocol: s.protocol, Endpoint: s.endpoint, Link: plant.LinkConnecting,
+			Since: plant.At(time.Now()), Signals: len(s.signals), EveryMs: s.every.Milliseconds(),
+		},
+	}
+}
+
+// Machine gives the machine that the device belongs to.
+func (s *Supervisor) Machine() string { return s.machine }
+
+// Signals lists the device's signals in the order of the settings.
+func (s *Supervisor) Signals() []plant.Signal { return s.signals }
+
+// Deadbands gives, by signal, by how much a number must change to be sent;
+// signals that are not in it have none.
+func (s *Supervisor) Deadbands() map[string]float64 { return s.deadbands }
+
+// Next waits for the next time on the grid, looks at the device, and appends
+// what it finds to into. A look that fails gives one bad reading for each
+// signal with the time at which the look began, once for each new reason;
+// further failed looks, and those in which the next attempt to connect is not
+// due yet, give an empty round that only moves Through. The error is ctx's.
+func (s *Supervisor) Next(ctx context.Context, into []plant.Reading) (plant.Round, error) {
+	late, err := s.grid.wait(ctx)
+	if err != nil {
+		return plant.Round{}, err
+	}
+	began := time.Now()
+	if !s.up && began.Before(s.nextTry) {
+		return plant.Round{Readings: into, Through: plant.Stamp(began)}, nil
+	}
+	s.begin(late)
+	connected := s.up
+	round, err := s.look(ctx, into)
+	if err != nil {
+		if ctx.Err() != nil {
+			return plant.Round{}, ctx.Err()
+		}
+		return s.failed(began, err, into), nil
+	}
+	s.succeeded(began, connected, &round)
+	return round, nil
+}
+
+// Status tells how the device does now; it may be called from any goroutine.
+// A device that should flow but has given nothing for three intervals (and its
+// time-out) is stale, also while a look at it still hangs.
+func (s *Supervisor) Status() plant.DeviceStatus {
+	s.mu.Lock()
+	state := s.state
+	s.mu.Unlock()
+	limit := max(3*s.every, s.timeout)
+	if age := plant.At(time.Now()).Sub(state.LastData); state.Link == plant.LinkFlowing && age > limit {
+		state.Link, state.Since = plant.LinkStale, state.LastData.Add(limit)
+		state.Reason = fmt.Sprintf("no data for more than %v", limit)
+	}
+	return state
+}
+
+// Close says goodbye to the device. It is called once Next is no longer.
+func (s *Supervisor) Close() error {
+	if s.device == nil {
+		return nil
+	}
+	s.up = false
+	if err := s.guard(s.device.Close); err != nil {
+		return fmt.Errorf("close device of %s: %w", s.machine, err)
+	}
+	return nil
+}
+
+// look connects if need be, and polls.
+func (s *Supervisor) look(ctx context.Context, into []plant.Reading) (round plant.Round, err error) {
+	err = s.guard(func() (err error) {
+		if s.device == nil {
+			if s.device, err = s.build(); err != nil {
+				s.device = nil
+				return err
+			}
+		}
+		if !s.up {
+			if err := s.connectTo(ctx); err != nil {
+				return err
+			}
+		}
+		poll, cancel := context.WithTimeout(ctx, s.poll)
+		defer cancel()
+		round, err = s.device.Poll(poll, into)
+		return err
+	})
+	return round, err
+}
+
+func (s *Supervisor) connectTo(ctx context.Context) error {
+	attempt, cancel := context.WithTimeout(ctx, s.connect)
+	defer cancel()
+	if err := s.device.Connect(attempt); err != nil {
+		return err
+	}
+	s.up, s.upSince = true, time.Now()
+	s.mu.Lock()
+	s.state.Connects++
+	s.mu.Unlock()
+	return nil
+}
+
+// errPanic tells that a device's library panicked.
+var errPanic = errors.New("internal error")
+
+// guard makes an error of a panic. The device is then given up, to be built
+// anew.
+func (s *Supervisor) guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("device panicked and is built anew", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w of the connector: %v", errPanic, p)
+		}
+	}()
+	return f()
+}
+
+// begin notes that a look begins.
+func (s *Supervisor) begin(late bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if late {
+		s.state.Late++
+	}
+	if !s.up {
+		s.state.Link, s.state.NextTry = plant.LinkConnecting, 0
+	}
+}
+
+// failed accounts for a look that failed, hangs up, and says when the device
+// is tried again.
+func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) plant.Round {
+	steady := s.up && s.reason == "" && time.Since(s.upSince) >= s.backoff.steady
+	s.hangUp(errors.Is(err, errPanic))
+	now := time.Now()
+	s.nextTry = now.Add(s.backoff.next(steady))
+	stamp := plant.Stamp(began)
+	reason, first := err.Error(), s.reason == ""
+	if reason != s.reason {
+		for i := range s.signals {
+			into = append(into, plant.Reading{Machine: s.machine, Signal: s.signals[i].Name, Time: stamp, Quality: plant.Bad, Reason: reason})
+		}
+		s.reason = reason
+		s.log.Warn("device cannot be read", "endpoint", s.endpoint, "reason", reason)
+	}
+	s.bad.all()
+	if first {
+		s.lostAt = began
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first {
+		s.state.Since = plant.At(began)
+	}
+	s.state.Link, s.state.Reason, s.state.NextTry = plant.LinkDown, reason, plant.At(s.nextTry)
+	s.state.BadNow = s.bad.count
+	s.state.Failures++
+	s.state.RoundMs = now.Sub(began).Milliseconds()
+	return plant.Round{Readings: into, Through: stamp}
+}
+
+// hangUp closes the device; a broken one is forgotten.
+func (s *Supervisor) hangUp(broken bool) {
+	s.up, s.badSince = false, time.Time{}
+	if s.device == nil {
+		return
+	}
+	err := s.guard(s.device.Close)
+	if broken || errors.Is(err, errPanic) {
+		s.device = nil
+	}
+}
+
+// succeeded accounts for a look that found the device.
+func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) {
+	now := time.Now()
+	if s.reason != "" {
+		s.log.Info("device is read again", "endpoint", s.endpoint, "away", now.Sub(s.lostAt).Round(time.Millisecond))
+	} else if !wasUp {
+		s.log.Info("device is read", "endpoint", s.endpoint)
+	}
+	back := s.reason != "" || !wasUp
+	s.reason = ""
+	s.bad.take(round.Readings)
+	link, why := plant.LinkFlowing, ""
+	if n := len(s.signals); n > 0 && s.bad.count == n {
+		link, why = plant.LinkStale, "every signal is bad: "+s.bad.why
+		s.allBad(now)
+	} else {
+		s.badSince = time.Time{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if back || s.state.Link != link {
+		s.state.Since = plant.At(began)
+	}
+	s.state.Link, s.state.Reason, s.state.NextTry = link, why, 0
+	if link == plant.LinkFlowing {
+		s.state.LastData = plant.At(began)
+	}
+	s.state.BadNow = s.bad.count
+	s.state.Rounds++
+	s.state.Missed += uint64(max(round.Missed, 0))
+	s.state.RoundMs = now.Sub(began).Milliseconds()
+}
+
+// allBad connects a device anew that answers but has had no good signal for a
+// while.
+func (s *Supervisor) allBad(now time.Time) {
+	if s.badSince.IsZero() {
+		s.badSince = now
+	}
+	if now.Sub(s.badSince) < rebuildAfter {
+		return
+	}
+	s.log.Warn("every signal is bad; the device is connected anew", "endpoint", s.endpoint, "reason", s.bad.why)
+	s.hangUp(false)
+}
