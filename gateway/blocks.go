@@ -205,7 +205,7 @@ func (c *committer) merge() merging {
 	if len(old) < mergeCount {
 		return merging{}
 	}
-	make := blockMaker{enc: c.enc}
+	maker := blockMaker{enc: c.enc}
 	var batch plant.Batch
 	for _, b := range old {
 		if err := c.read(b); err != nil {
@@ -221,11 +221,11 @@ func (c *committer) merge() merging {
 			if !more {
 				break
 			}
-			make.add(&batch, b.info.kept)
+			maker.add(&batch, b.info.kept)
 		}
 	}
-	make.flush()
-	m := merging{old: old, put: make.blocks, values: make.values}
+	maker.flush()
+	m := merging{old: old, put: maker.blocks, values: maker.values}
 	for _, b := range m.put {
 		b.counts = nil
 	}

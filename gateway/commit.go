@@ -179,14 +179,14 @@ func (c *committer) commit(now time.Time, last bool) error {
 	c.tail.turn(next)
 
 	runs, kept, through := c.pendingRuns()
-	make := blockMaker{enc: c.enc}
+	maker := blockMaker{enc: c.enc}
 	for i := range runs {
 		for j, b := range runs[i] {
-			make.add(b, kept[i][j])
+			maker.add(b, kept[i][j])
 		}
-		make.flush()
+		maker.flush()
 	}
-	put := make.blocks
+	put := maker.blocks
 	victims := c.overCaps(put, now)
 	var m merging
 	if len(victims) == 0 {
@@ -194,7 +194,7 @@ func (c *committer) commit(now time.Time, last bool) error {
 	}
 	ch := change{
 		remove: append([]uint64(nil), c.doomed...), put: append(m.put, put...),
-		values: append(m.values, make.values...), counters: c.countersAfter(victims, through),
+		values: append(m.values, maker.values...), counters: c.countersAfter(victims, through),
 	}
 	for _, b := range append(victims, m.old...) {
 		ch.remove = append(ch.remove, b.key)

@@ -105,15 +105,15 @@ func tailSum(head, block []byte) uint32 {
 	return crc32.Update(checksum(head), castagnoli(), block)
 }
 
-// appendRecord appends to dst the record whose block make appends.
-func appendRecord(dst []byte, number uint64, make func([]byte) []byte) []byte {
+// appendRecord appends to dst the record whose block body appends.
+func appendRecord(dst []byte, number uint64, body func([]byte) []byte) []byte {
 	at := len(dst)
 	dst = append(dst, tailMagic...)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = binary.LittleEndian.AppendUint64(dst, number)
 	dst = append(dst, 0, 0, 0, 0)
-	if make != nil {
-		dst = make(dst)
+	if body != nil {
+		dst = body(dst)
 	}
 	r := dst[at:]
 	binary.LittleEndian.PutUint32(r[4:], uint32(len(r)-tailHead))
