@@ -50,16 +50,16 @@ type Checkpoint struct {
 
 	// Startup: armed while a changeover or long stop has not ended in a run;
 	// then so many pieces, and until this time.
-	Armed        bool          `json:"armed,omitempty"`
-	StartPieces  int64         `json:"start_pieces,omitempty"`
-	StartUntil   plant.Time    `json:"start_until"`
-	IdleFor      time.Duration `json:"idle_for,omitempty"` // closed stops since the last run
-	MovedFirst   plant.Time    `json:"moved_first"`        // counters of a machine without a state began to move
-	Moved        plant.Time    `json:"moved"`              // and moved last
-	StandsAfter  plant.Time    `json:"stands_after"`       // and it stands when they have not moved by then
-	WrongCounts  int64         `json:"wrong_counts,omitempty"`
-	WrongCount   string        `json:"wrong_count,omitempty"` // the last value of a counter that is no count
-	OutOfOrder   int64         `json:"out_of_order,omitempty"`
+	Armed       bool          `json:"armed,omitempty"`
+	StartPieces int64         `json:"start_pieces,omitempty"`
+	StartUntil  plant.Time    `json:"start_until"`
+	IdleFor     time.Duration `json:"idle_for,omitempty"` // closed stops since the last run
+	MovedFirst  plant.Time    `json:"moved_first"`        // counters of a machine without a state began to move
+	Moved       plant.Time    `json:"moved"`              // and moved last
+	StandsAfter plant.Time    `json:"stands_after"`       // and it stands when they have not moved by then
+	WrongCounts int64         `json:"wrong_counts,omitempty"`
+	WrongCount  string        `json:"wrong_count,omitempty"` // the last value of a counter that is no count
+	OutOfOrder  int64         `json:"out_of_order,omitempty"`
 }
 
 // FoldCounter is what the fold knows of one counter.

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"linetwin/connectors/sparkplug"
+	"linetwin/plant"
+)
+
+// meters shows a twin's figures to Prometheus. They are taken from the same
+// snapshot as the pages, so both agree.
+type meters struct {
+	live interface{ Snapshot() plant.Snapshot }
+
+	host        func() sparkplug.Stats // nil until the wire is up
+	quarantined func() int64
+}
+
+func newMeters() *meters { return &meters{quarantined: func() int64 { return 0 }} }
+
+// handler serves the figures of a model.
+func (m *meters) handler(live interface{ Snapshot() plant.Snapshot }) http.Handler {
+	m.live = live
+	r := prometheus.NewRegistry()
+	r.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("linetwin_"+name, help, labels, nil)
+}
+
+type meterDescs struct {
+	oee, coverage, good, reject, lineAge           *prometheus.Desc
+	made, stored, waiting, dropped, online, buffer *prometheus.Desc
+	deviceUp, deviceAge, alerts                    *prometheus.Desc
+	batches, readings, gaps, refused               *prometheus.Desc
+	quarantined                                    *prometheus.Desc
+}
+
+func descs() meterDescs {
+	return meterDescs{
+		oee:         desc("line_oee_ratio", "OEE of the running shift", "line"),
+		coverage:    desc("line_coverage_ratio", "share of planned time that is known, running shift", "line"),
+		good:        desc("line_good_pieces", "good pieces of the running shift", "line"),
+		reject:      desc("line_reject_pieces", "rejected pieces of the running shift", "line"),
+		lineAge:     desc("line_data_age_seconds", "age of the newest complete data", "line"),
+		made:        desc("gateway_readings_made_total", "readings made, after the deadband", "gateway"),
+		stored:      desc("gateway_readings_stored_total", "readings that history has acknowledged", "gateway"),
+		waiting:     desc("gateway_readings_waiting", "readings in the buffer", "gateway"),
+		dropped:     desc("gateway_readings_dropped_total", "readings dropped from the buffer", "gateway"),
+		online:      desc("gateway_online", "1 while the gateway is connected", "gateway"),
+		buffer:      desc("gateway_buffer_bytes", "bytes in the buffer", "gateway"),
+		deviceUp:    desc("device_flowing", "1 while data of the device flows", "gateway", "machine"),
+		deviceAge:   desc("device_data_age_seconds", "age of the device's data when the gateway last told", "gateway", "machine"),
+		alerts:      desc("alerts_open", "open alerts", "severity"),
+		batches:     desc("wire_batches_total", "batches received"),
+		readings:    desc("wire_readings_total", "readings received"),
+		gaps:        desc("wire_gaps_total", "messages missing by sequence number"),
+		refused:     desc("wire_refused_total", "messages dropped or not understood", "reason"),
+		quarantined: desc("history_quarantined_total", "readings that history refused and set aside"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *meters) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements prometheus.Collector.
+func (m *meters) Collect(ch chan<- prometheus.Metric) {
+	d, s := descs(), m.live.Snapshot()
+	gauge := func(desc *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(desc *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(v), labels...)
+	}
+	for _, l := range s.Lines {
+		if l.OEE != nil {
+			gauge(d.oee, *l.OEE, l.ID)
+		}
+		if l.Figures.Coverage != nil {
+			gauge(d.coverage, *l.Figures.Coverage, l.ID)
+		}
+		gauge(d.good, float64(l.Good), l.ID)
+		gauge(d.reject, float64(l.Reject), l.ID)
+		if l.DataAgeMs != nil {
+			gauge(d.lineAge, float64(*l.DataAgeMs)/1000, l.ID)
+		}
+	}
+	for _, g := range s.Gateways {
+		count(d.made, g.Made, g.Gateway)
+		count(d.stored, g.Stored, g.Gateway)
+		gauge(d.waiting, float64(g.Waiting), g.Gateway)
+		count(d.dropped, g.Dropped, g.Gateway)
+		gauge(d.online, one(g.Online), g.Gateway)
+		gauge(d.buffer, float64(g.BufferBytes), g.Gateway)
+		for _, dev := range g.Devices {
+			gauge(d.deviceUp, one(g.Online && dev.Link == plant.LinkFlowing), g.Gateway, dev.Machine)
+			if dev.LastData != 0 {
+				gauge(d.deviceAge, max(0, g.Time.Sub(dev.LastData)).Seconds(), g.Gateway, dev.Machine)
+			}
+		}
+	}
+	open := map[plant.Severity]int{plant.SeverityHigh: 0, plant.SeverityMedium: 0, plant.SeverityLow: 0}
+	for _, a := range s.Alerts {
+		open[a.Severity]++
+	}
+	for severity, n := range open {
+		gauge(d.alerts, float64(n), string(severity))
+	}
+	count(d.quarantined, uint64(m.quarantined()))
+	if m.host == nil {
+		return
+	}
+	h := m.host()
+	count(d.batches, h.Batches)
+	count(d.readings, h.Readings)
+	count(d.gaps, h.Gaps)
+	count(d.refused, h.Dropped, "queue_full")
+	count(d.refused, h.Unborn, "unborn")
+	count(d.refused, h.Unresolved, "unresolved")
+	for kind, n := range h.Foreign {
+		count(d.refused, n, "foreign_"+kind)
+	}
+}
+
+func one(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"linetwin/configs"
+	"linetwin/connectors/broker"
+	"linetwin/connectors/influx"
+	"linetwin/connectors/sparkplug"
+	"linetwin/connectors/sqlite"
+	"linetwin/twin"
+	"linetwin/web"
+)
+
+func (a *app) twin() *cobra.Command {
+	return &cobra.Command{
+		Use: "twin FILE", Short: "Keep the live model of a site's lines and serve its pages", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			log, err := a.log()
+			if err != nil {
+				return err
+			}
+			cfg, err := configs.LoadTwin(args[0])
+			if err != nil {
+				return err
+			}
+			t, err := newTwin(cmd.Context(), cfg, log)
+			if err != nil {
+				return err
+			}
+			defer t.close()
+			log.Info("twin starts", "site", cfg.Site, "version", version)
+			return t.run(cmd.Context(), func(url string) { fmt.Fprintln(a.stdout, "LineTwin is at", url) })
+		},
+	}
+}
+
+// twinRole is a twin with its stores, its wire and its pages.
+type twinRole struct {
+	cfg    *configs.Twin
+	log    *slog.Logger
+	broker *broker.Broker // nil: it is somewhere else
+	model  *twin.Twin
+	web    *web.Server
+	meters *meters
+	stores []io.Closer
+
+	background []func(context.Context) error // what the stores do beside
+}
+
+// newTwin opens the stores and puts the parts together; it listens nowhere.
+func newTwin(ctx context.Context, cfg *configs.Twin, log *slog.Logger) (t *twinRole, err error) {
+	t = &twinRole{cfg: cfg, log: log, meters: newMeters()}
+	defer func() {
+		if err != nil {
+			t.close()
+		}
+	}()
+	history, err := t.openHistory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := sqlite.OpenLedger(ctx, cfg.Ledger.SQLite)
+	if err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	t.stores = append(t.stores, ledger)
+	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Rules: cfg.Rules(), Version: version, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Broker.Embedded != nil {
+		if t.broker, err = broker.New(*cfg.Broker.Embedded, log); err != nil {
+			return nil, fmt.Errorf("broker: %w", err)
+		}
+	}
+	t.web, err = web.New(cfg.Web, web.Sources{
+		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model,
+		Metrics: t.meters.handler(t.model), Ready: t.model.Ready,
+	}, version, log)
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	return t, nil
+}
+
+func (t *twinRole) openHistory(ctx context.Context) (twin.History, error) {
+	if c := t.cfg.History.Influx; c != nil {
+		h, err := influx.Open(*c, t.log)
+		if err != nil {
+			return nil, fmt.Errorf("history: %w", err)
+		}
+		t.stores = append(t.stores, h)
+		t.meters.quarantined = h.Quarantined
+		if err := h.Ping(ctx); err != nil {
+			// It may come up later: the gateways keep the data until then.
+			t.log.Warn("history is not there yet", "error", err)
+		}
+		return h, nil
+	}
+	h, err := sqlite.OpenHistory(ctx, *t.cfg.History.Embedded, t.log)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	t.stores = append(t.stores, h)
+	t.meters.quarantined, t.background = h.Quarantined, append(t.background, h.Run)
+	return h, nil
+}
+
+// run works until ctx ends; ready is told the URL of the pages.
+func (t *twinRole) run(ctx context.Context, ready func(url string)) error {
+	jobs := []func(context.Context) error{t.web.Run, func(ctx context.Context) error {
+		select {
+		case <-t.web.Ready():
+			ready("http://" + t.web.Addr() + "/")
+		case <-ctx.Done():
+		}
+		<-ctx.Done()
+		return nil
+	}}
+	if t.broker != nil {
+		jobs = append(jobs, t.broker.Run)
+	}
+	return together(ctx, append(append(jobs, t.background...), t.listen)...)
+}
+
+// listen brings what gateways send to the model, once the broker is there.
+func (t *twinRole) listen(ctx context.Context) error {
+	cfg := t.cfg.Broker.HostConfig
+	if t.broker != nil {
+		select {
+		case <-t.broker.Ready():
+			cfg.Brokers = []string{"tcp://" + t.broker.Addr()}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	host, err := sparkplug.NewHost(cfg, t.model, t.log)
+	if err != nil {
+		return fmt.Errorf("wire: %w", err)
+	}
+	t.meters.host = host.Stats
+	return together(ctx, host.Run,
+		func(ctx context.Context) error { return t.model.Run(ctx, host) },
+		func(ctx context.Context) error { return t.watch(ctx, host) })
+}
+
+// watch tells the model what the wire and the store had to refuse.
+func (t *twinRole) watch(ctx context.Context, host *sparkplug.Host) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		t.notice(host.Stats())
+	}
+}
+
+func (t *twinRole) notice(s sparkplug.Stats) {
+	var foreign uint64
+	for _, n := range s.Foreign {
+		foreign += n
+	}
+	for _, n := range []struct {
+		kind, text string
+		count      uint64
+	}{
+		{"foreign", "messages on our topics that are not Sparkplug B", foreign},
+		{"overload", "messages dropped because they came faster than they could be taken; gateways send them again", s.Dropped},
+		{"unresolved", "metrics that no birth announced", s.Unresolved},
+		{"quarantine", "readings that history refused and set aside", uint64(t.meters.quarantined())},
+	} {
+		if n.count > 0 {
+			t.model.Notice(n.kind, n.text, n.count)
+		}
+	}
+}
+
+func (t *twinRole) close() error {
+	var errs []error
+	for _, s := range t.stores {
+		errs = append(errs, s.Close())
+	}
+	t.stores = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,168 @@
+// Package configs reads settings files. Each section's type, defaults and
+// checks stand in the package that uses it; here they are put together into
+// one file per role, and a file is read strictly: unknown keys, keys given
+// twice, values of the wrong type and whatever a section's check finds all
+// come at once, each with file, line and key, what was found and what is
+// allowed.
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"linetwin/plant"
+)
+
+// section is one role's settings.
+type section interface {
+	// Check fills the defaults in and tells everything that is wrong.
+	Check() []plant.Fault
+}
+
+// Problem is one thing wrong in a file.
+type Problem struct {
+	File   string
+	Line   int // from 1; 0 where the file has no such place
+	Column int
+	plant.Fault
+}
+
+// String gives "file:line: key: found X, allowed Y".
+func (p Problem) String() string {
+	at := p.File
+	if p.Line > 0 {
+		at += fmt.Sprintf(":%d", p.Line)
+	}
+	return at + ": " + p.Fault.String()
+}
+
+// Problems is everything wrong in a file, in the order of lines.
+type Problems []Problem
+
+// Error gives one line for each problem.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// maxFile bounds a settings file; ten thousand signals take less than 2 MiB.
+const maxFile = 16 << 20
+
+// read loads file into a section. Relative paths in secrets are taken from
+// the file's folder.
+func read(file string, into section) error {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	return parse(file, raw, into)
+}
+
+func parse(file string, raw []byte, into section) error {
+	if len(raw) > maxFile {
+		return fmt.Errorf("read settings %s: %d bytes, allowed: at most %d", file, len(raw), maxFile)
+	}
+	root, err := document(file, raw)
+	if err != nil {
+		return err
+	}
+	d := &decoder{file: file, folder: filepath.Dir(file)}
+	d.resolve(root, "")
+	d.value(root, reflect.ValueOf(into).Elem(), "")
+	faults := d.problems
+	if len(faults) == 0 {
+		// The checks see a file whose shape is right, or they would tell of
+		// what only follows from the first mistake.
+		for _, f := range into.Check() {
+			line, column := place(root, f.Key)
+			faults = append(faults, Problem{File: file, Line: line, Column: column, Fault: f})
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(faults, func(a, b Problem) int { return a.Line - b.Line })
+	return Problems(slices.Compact(faults))
+}
+
+// document parses YAML and gives the top mapping.
+func document(file string, raw []byte) (*yaml.Node, error) {
+	var doc yaml.Node
+	if err := yaml.Load(raw, &doc); err != nil {
+		p := Problem{File: file, Fault: plant.Fault{Key: "yaml", Found: err.Error(), Allowed: "well-formed YAML"}}
+		var le *yaml.LoadError
+		if errors.As(err, &le) {
+			p.Line, p.Column = le.Mark.Line, le.Mark.Column
+			p.Found = le.Message
+		}
+		return nil, Problems{p}
+	}
+	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
+		return nil, Problems{{File: file, Fault: plant.Fault{Key: "yaml", Found: "no settings", Allowed: "keys and values, as in configs/*.yaml"}}}
+	}
+	return doc.Content[0], nil
+}
+
+// place gives where a key path such as "devices[2].signals[0].type" stands in
+// the document; a part that is missing gives the place of what should hold it.
+func place(n *yaml.Node, path string) (line, column int) {
+	line, column = n.Line, n.Column
+	for path != "" {
+		var part string
+		if path[0] == '[' {
+			end := strings.IndexByte(path, ']')
+			if end < 0 {
+				return line, column
+			}
+			part, path = path[1:end], path[end+1:]
+			var i int
+			if _, err := fmt.Sscan(part, &i); err != nil || n.Kind != yaml.SequenceNode || i < 0 || i >= len(n.Content) {
+				return line, column
+			}
+			n = n.Content[i]
+			line, column = n.Line, n.Column
+			continue
+		}
+		path = strings.TrimPrefix(path, ".")
+		next := child(n, path)
+		if next == nil {
+			return line, column
+		}
+		part = next.key.Value
+		path = path[len(part):]
+		n, line, column = next.value, next.key.Line, next.key.Column
+	}
+	return line, column
+}
+
+type pair struct{ key, value *yaml.Node }
+
+// child finds the longest key of a mapping that path begins with: keys may
+// have dots of their own.
+func child(n *yaml.Node, path string) *pair {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	var found *pair
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k := n.Content[i].Value
+		rest, ok := strings.CutPrefix(path, k)
+		if ok && (rest == "" || rest[0] == '.' || rest[0] == '[') && (found == nil || len(k) > len(found.key.Value)) {
+			found = &pair{n.Content[i], n.Content[i+1]}
+		}
+	}
+	return found
+}

@@ -1,0 +1,146 @@
+package twin
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"linetwin/plant"
+)
+
+// line is a line's settings with its machines.
+type line struct {
+	area       string
+	cfg        *LineConfig
+	calendar   *plant.Schedule
+	machines   []*machine // in the order of flow, then the rest
+	bottleneck *machine
+	last       *machine // of the flow: its good pieces are the line's
+	names      map[string]plant.Name
+	rules      TallyRules
+
+	published map[plant.Time]published // closed shifts, by start
+	recheck   plant.Time               // from when on figures changed since they were published; 0: nowhere
+	unsettled plant.Time               // when late data was last on its way
+	version   uint64                   // raised with each change that can be seen
+	sent      uint64                   // version that browsers have
+}
+
+// machine is a machine's settings with its track.
+type machine struct {
+	line            *line
+	cfg             *MachineConfig
+	characteristics []plant.Characteristic
+	roles           map[string]plant.Role // signal -> role
+	roleSignals     []string              // signals that the fold reads
+	triggers        map[string]string     // trigger signal -> measured signal
+
+	track   *track
+	tail    []tailed // what came while the track is folded again; nil when it is not
+	folding bool
+	gateway string
+	last    plant.Time // twin's clock when a batch last came
+	loaded  bool       // the ledger's past is in memory
+}
+
+// tailed is a batch as a track takes it.
+type tailed struct {
+	readings []plant.Reading
+	claim    plant.Span
+}
+
+func newLine(cfg *Config, area string, lc *LineConfig) (*line, error) {
+	l := &line{area: area, cfg: lc, names: map[string]plant.Name{}, published: map[plant.Time]published{}}
+	cal := cfg.Calendars[lc.Calendar]
+	var err error
+	if l.calendar, err = cal.Compile(); err != nil {
+		return nil, fmt.Errorf("line %s: calendar %s: %w", lc.ID, lc.Calendar, err)
+	}
+	byID := map[string]*MachineConfig{}
+	for i := range lc.Machines {
+		byID[lc.Machines[i].ID] = &lc.Machines[i]
+	}
+	add := func(id string) {
+		mc := byID[id]
+		delete(byID, id)
+		l.machines = append(l.machines, newMachine(cfg, l, mc))
+		l.names[id] = mc.Name
+		if id == lc.Bottleneck {
+			l.bottleneck = l.machines[len(l.machines)-1]
+		}
+	}
+	for _, id := range lc.Flow {
+		add(id)
+	}
+	l.last = l.machines[len(l.machines)-1]
+	for i := range lc.Machines {
+		if _, rest := byID[lc.Machines[i].ID]; rest {
+			add(lc.Machines[i].ID)
+		}
+	}
+	l.rules = TallyRules{SmallStop: lc.SmallStop, BreaksWorked: lc.BreaksWorked, Ideal: ideals(cfg, lc.Bottleneck)}
+	return l, nil
+}
+
+func newMachine(cfg *Config, l *line, mc *MachineConfig) *machine {
+	m := &machine{line: l, cfg: mc, roles: map[string]plant.Role{}, triggers: map[string]string{}}
+	states, ok := cfg.StateMaps[mc.States]
+	if !ok {
+		states = PackML()
+	}
+	model := &MachineModel{
+		ID: mc.ID, Signals: maps.Clone(mc.Roles), States: states, Widths: maps.Clone(mc.Counters),
+		Ideal: ideals(cfg, mc.ID), PiecesPerCount: mc.PiecesPerCount,
+		StartupPieces: l.cfg.StartupCount, StartupTime: l.cfg.StartupTime, LongStop: l.cfg.LongStop,
+		Products: mc.Products, DefaultProduct: l.cfg.Product,
+	}
+	if model.Widths == nil {
+		model.Widths = map[plant.Role]int{}
+	}
+	for role, signal := range mc.Roles {
+		m.roles[signal] = role
+		m.roleSignals = append(m.roleSignals, signal)
+	}
+	for _, c := range mc.Characteristics {
+		m.characteristics = append(m.characteristics, plant.Characteristic{
+			ID: c.ID, Machine: mc.ID, Signal: c.Signal, Name: c.Name, Unit: c.Unit, LSL: c.LSL, USL: c.USL, Target: c.Target})
+		if c.Trigger != "" {
+			m.triggers[c.Trigger] = c.Signal
+		}
+	}
+	m.track = &track{model: model}
+	return m
+}
+
+// ideals gives the ideal cycles of one machine. A product without one of its
+// own has none: nothing is assumed.
+func ideals(cfg *Config, machine string) func(string, plant.Time) (time.Duration, bool) {
+	cycles := map[string]time.Duration{}
+	for _, p := range cfg.Products {
+		if c, ok := p.IdealCycle[machine]; ok {
+			cycles[p.ID] = c
+		}
+	}
+	return func(product string, _ plant.Time) (time.Duration, bool) {
+		c, ok := cycles[product]
+		return c, ok
+	}
+}
+
+// through is how far the line's data is complete: the time of its bottleneck.
+func (l *line) through() plant.Time { return l.bottleneck.track.cp.Through }
+
+// widths takes the counters' widths from what the gateway knows of the
+// signals, where the settings say nothing. A model in use is never changed.
+func (m *machine) widths(signals []plant.Signal) {
+	for _, s := range signals {
+		role, ok := m.roles[s.Name]
+		if !ok || s.Counter == 0 || m.track.model.Widths[role] != 0 {
+			continue
+		}
+		model := *m.track.model
+		model.Widths = maps.Clone(model.Widths)
+		model.Widths[role] = s.Counter
+		m.track.model = &model
+	}
+}

@@ -1,0 +1,314 @@
+package twin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"linetwin/plant"
+)
+
+// Splits are the ways in which Figures can be split: not at all, by hour, by
+// shift, by local day, by product.
+var splits = []string{"", "hour", "shift", "day", "product"}
+
+func (t *Twin) lineOf(id string) (*line, error) {
+	if l := t.lineByID[id]; l != nil {
+		return l, nil
+	}
+	var all []string
+	for _, l := range t.lines {
+		all = append(all, l.cfg.ID)
+	}
+	return nil, fmt.Errorf("line %q: %w, there are %s", id, plant.ErrNotFound, strings.Join(all, ", "))
+}
+
+// pasts gives what is known of the line's machines in span, from memory and,
+// for what is older, from the ledger. It is the caller's own.
+func (t *Twin) pasts(ctx context.Context, l *line, span plant.Span) (source, error) {
+	horizon := t.now().Add(-memory)
+	book := make(map[*machine]plant.Past, len(l.machines))
+	if span.From < horizon {
+		for _, m := range l.machines {
+			past, err := t.opts.Ledger.Past(ctx, m.cfg.ID, plant.Span{From: span.From, To: min(span.To, horizon)})
+			if err != nil {
+				return nil, fmt.Errorf("past of %s: %w", m.cfg.ID, err)
+			}
+			book[m] = past
+		}
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, m := range l.machines {
+		past := book[m]
+		recent := plant.Span{From: max(span.From, horizon), To: span.To}
+		for _, s := range m.segments(recent) {
+			if n := len(past.Segments); n == 0 || s.From > past.Segments[n-1].From {
+				past.Segments = append(past.Segments, s)
+			}
+		}
+		for _, p := range within(m.track.past.Pieces, recent) {
+			if n := len(past.Pieces); n == 0 || p.Minute >= past.Pieces[n-1].Minute {
+				past.Pieces = append(past.Pieces, p)
+			}
+		}
+		book[m] = past
+	}
+	return func(m *machine, span plant.Span) plant.Past {
+		ss := book[m].Segments
+		i := sort.Search(len(ss), func(i int) bool { return ss[i].To > span.From })
+		j := sort.Search(len(ss), func(j int) bool { return ss[j].From >= span.To })
+		return plant.Past{Segments: ss[i:max(i, j)], Pieces: book[m].Pieces}
+	}, nil
+}
+
+// Figures gives a line's figures over span, split by "", "hour", "shift",
+// "day" or "product". Splits are cut at span's ends; span is taken as whole
+// minutes, outward. The running window ends at what is known.
+func (t *Twin) Figures(ctx context.Context, id string, span plant.Span, by string) ([]plant.Figures, error) {
+	l, err := t.lineOf(id)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(splits, by) {
+		return nil, fmt.Errorf("split by %q: want hour, shift, day or product", by)
+	}
+	span = wholeMinutes(span)
+	from, err := t.pasts(ctx, l, span)
+	if err != nil {
+		return nil, err
+	}
+	now := t.now()
+	t.mu.RLock()
+	end := l.known(now, t.cfg.LateAfter)
+	t.mu.RUnlock()
+	if by == "product" {
+		return l.byProduct(from, plant.Span{From: span.From, To: min(span.To, end)}, end), nil
+	}
+	all := []plant.Figures{}
+	for _, p := range l.parts(span, by, t.zone) {
+		counted := plant.Span{From: p.From, To: min(p.To, end)}
+		if counted.Empty() {
+			continue // not begun
+		}
+		w := l.windowFrom(from, counted)
+		f := w.Figures()
+		f.Span, f.Shift, f.Day = counted, p.shift, p.day
+		f.Provisional = p.To > end
+		if p.start != 0 {
+			t.mu.RLock()
+			t.revise(l, p.start, &f)
+			t.mu.RUnlock()
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+func wholeMinutes(s plant.Span) plant.Span {
+	to := s.To.Floor(time.Minute)
+	if to < s.To {
+		to = to.Add(time.Minute)
+	}
+	return plant.Span{From: s.From.Floor(time.Minute), To: to}
+}
+
+// part is one piece of a split.
+type part struct {
+	plant.Span
+	shift, day string
+	start      plant.Time // of the whole shift instance
+}
+
+func (l *line) parts(span plant.Span, by string, zone *time.Location) []part {
+	var parts []part
+	switch by {
+	case "":
+		parts = append(parts, part{Span: span})
+	case "hour":
+		for at := span.From.Floor(time.Hour); at < span.To; at = at.Add(time.Hour) {
+			parts = append(parts, part{Span: plant.Span{From: at, To: at.Add(time.Hour)}.Overlap(span)})
+		}
+	case "shift":
+		for _, s := range l.calendar.Between(span) {
+			parts = append(parts, part{Span: s.Overlap(span), shift: s.Name, day: s.Day, start: s.From})
+		}
+	case "day":
+		for at := startOfDay(span.From, zone); at < span.To; {
+			next := startOfDay(at.Add(36*time.Hour), zone)
+			parts = append(parts, part{Span: plant.Span{From: at, To: next}.Overlap(span), day: at.Std().In(zone).Format(time.DateOnly)})
+			at = next
+		}
+	}
+	return parts
+}
+
+// byProduct splits span at the times at which the line went over to another
+// product, and sums what belongs to each. A changeover belongs to the product
+// that follows it.
+func (l *line) byProduct(from source, span plant.Span, end plant.Time) []plant.Figures {
+	past := from(l.bottleneck, span)
+	type run struct {
+		product string
+		from    plant.Time
+	}
+	var runs []run
+	for _, p := range within(past.Pieces, span) {
+		if n := len(runs); n > 0 && runs[n-1].product == p.Product {
+			continue
+		}
+		at := p.Minute
+		if len(runs) == 0 {
+			at = span.From
+		}
+		for _, s := range past.Segments {
+			if len(runs) > 0 && s.Class == plant.ClassChangeover && s.From > runs[len(runs)-1].from && s.From < p.Minute.Add(time.Minute) {
+				at = s.From
+			}
+		}
+		runs = append(runs, run{p.Product, at})
+	}
+	if len(runs) == 0 {
+		runs = []run{{"", span.From}}
+	}
+	sums := map[string]*plant.Window{}
+	var order []string
+	for i, r := range runs {
+		to := span.To
+		if i+1 < len(runs) {
+			to = runs[i+1].from
+		}
+		w := sums[r.product]
+		if w == nil {
+			w = &plant.Window{}
+			sums[r.product] = w
+			order = append(order, r.product)
+		}
+		w.Add(l.windowFrom(from, plant.Span{From: max(r.from, span.From), To: to}))
+	}
+	figures := []plant.Figures{}
+	for _, product := range order {
+		f := sums[product].Figures()
+		f.Product, f.Provisional = product, span.To >= end
+		figures = append(figures, f)
+	}
+	return figures
+}
+
+// Timeline gives what each machine of a line did in span. Time after what is
+// known, and gaps, are unknown.
+func (t *Twin) Timeline(ctx context.Context, id string, span plant.Span) (plant.Timeline, error) {
+	l, err := t.lineOf(id)
+	if err != nil {
+		return plant.Timeline{}, err
+	}
+	from, err := t.pasts(ctx, l, span)
+	if err != nil {
+		return plant.Timeline{}, err
+	}
+	tl := plant.Timeline{Span: span, Shifts: l.calendar.Between(span), Machines: []plant.MachineTimeline{}}
+	if tl.Shifts == nil {
+		tl.Shifts = []plant.ShiftInstance{}
+	}
+	for _, m := range l.machines {
+		row := plant.MachineTimeline{Machine: m.cfg.ID, Name: m.cfg.Name, Segments: slices.Clone(from(m, span).Segments)}
+		if row.Segments == nil {
+			row.Segments = []plant.Segment{}
+		}
+		tl.Machines = append(tl.Machines, row)
+	}
+	return tl, nil
+}
+
+// Stops gives the stops of a line's machines that overlap span, the latest
+// first. Each is whole, however far it reaches beyond span.
+func (t *Twin) Stops(ctx context.Context, id string, span plant.Span) ([]plant.Stop, error) {
+	l, err := t.lineOf(id)
+	if err != nil {
+		return nil, err
+	}
+	from, err := t.pasts(ctx, l, span)
+	if err != nil {
+		return nil, err
+	}
+	stops := []plant.Stop{}
+	for _, m := range l.machines {
+		for _, s := range from(m, span).Segments {
+			if s.Class == plant.ClassRun || s.Class == plant.ClassUnknown || s.Class == plant.ClassNotScheduled {
+				continue
+			}
+			stop := plant.Stop{
+				ID: m.cfg.ID + "@" + s.From.String(), Line: l.cfg.ID, Machine: m.cfg.ID, Span: s.Span, Open: s.Open,
+				Class: s.Class, Small: s.Class.Down() && s.Length() < l.cfg.SmallStop, Fault: s.Fault,
+			}
+			at := plant.Span{From: s.From, To: s.From + 1}
+			if c := l.cause(m.cfg.ID, s.Class, func(o *machine) (plant.Class, bool) {
+				ss := from(o, at).Segments
+				if len(ss) == 0 {
+					return plant.ClassUnknown, false
+				}
+				return ss[len(ss)-1].Class, true
+			}); c != nil && c != m {
+				stop.Cause = c.cfg.ID
+			}
+			stops = append(stops, stop)
+		}
+	}
+	slices.SortFunc(stops, func(a, b plant.Stop) int {
+		return cmp.Or(cmp.Compare(b.From, a.From), cmp.Compare(a.Machine, b.Machine))
+	})
+	return stops, nil
+}
+
+// Signals gives a machine's signals with their last readings, by name.
+func (t *Twin) Signals(id string) ([]plant.SignalNow, error) {
+	now := t.now()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	known, ok := t.signals[id]
+	if _, configured := t.machines[id]; !ok && !configured {
+		return nil, fmt.Errorf("machine %q: %w", id, plant.ErrNotFound)
+	}
+	all := []plant.SignalNow{}
+	for _, n := range known {
+		all = append(all, t.signalLocked(id, n, now))
+	}
+	slices.SortFunc(all, func(a, b plant.SignalNow) int { return cmp.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+func (t *Twin) signalLocked(id string, n *signalNow, now plant.Time) plant.SignalNow {
+	s := plant.SignalNow{Signal: n.signal, Machine: id, Value: n.last.Value, Quality: n.last.Quality, Reason: n.last.Reason, Time: n.last.Time, Through: n.last.Time}
+	m := t.machines[id]
+	if m != nil {
+		s.Role = m.roles[n.signal.Name]
+		s.Through = max(s.Time, m.track.head)
+	}
+	switch {
+	case n.last.Time == 0:
+		s.State = "never"
+	case m != nil && now.Sub(s.Through) > t.cfg.LateAfter:
+		s.State = "stale"
+	default:
+		s.State = n.last.Quality.String()
+	}
+	return s
+}
+
+// Readings gives a signal's history in at most points buckets.
+func (t *Twin) Readings(ctx context.Context, machine, signal string, span plant.Span, points int) ([]plant.Bucket, error) {
+	t.mu.RLock()
+	_, ok := t.signals[machine][signal]
+	t.mu.RUnlock()
+	if !ok {
+		if _, err := t.Signals(machine); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("signal %q of machine %q: %w", signal, machine, plant.ErrNotFound)
+	}
+	return t.opts.History.Chart(ctx, machine, signal, span, points)
+}

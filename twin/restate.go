@@ -1,0 +1,280 @@
+package twin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"linetwin/plant"
+)
+
+const (
+	memory       = 8 * 24 * time.Hour // how far back segments and pieces are in memory; older is in the ledger
+	restateEvery = 500 * time.Millisecond
+	restateChunk = 12 * time.Hour // of history read at a time
+	retryAfter   = 5 * time.Second
+)
+
+// load brings what the ledger knows of each machine into memory. A ledger that
+// cannot be read is said and tried again by the first restating.
+func (t *Twin) load(ctx context.Context) {
+	now := t.now()
+	for _, m := range t.machineList() {
+		if err := t.loadMachine(ctx, m, now); err != nil {
+			t.log.Warn("ledger not read", "machine", m.cfg.ID, "error", err)
+			t.notice("ledger", err.Error())
+		}
+	}
+	if open, err := t.opts.Ledger.Alerts(ctx, plant.Span{}, true); err != nil {
+		t.log.Warn("open alerts not read", "error", err)
+		t.notice("ledger", err.Error())
+	} else {
+		t.mu.Lock()
+		t.rules.Restore(open)
+		t.mu.Unlock()
+	}
+	for _, l := range t.lines {
+		if err := t.loadPublished(ctx, l, now); err != nil {
+			t.notice("ledger", err.Error())
+		}
+	}
+}
+
+func (t *Twin) machineList() []*machine {
+	var all []*machine
+	for _, l := range t.lines {
+		all = append(all, l.machines...)
+	}
+	return all
+}
+
+func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) error {
+	raw, at, err := t.opts.Ledger.Checkpoint(ctx, m.cfg.ID, now)
+	if err != nil {
+		return fmt.Errorf("checkpoint of %s: %w", m.cfg.ID, err)
+	}
+	past, err := t.opts.Ledger.Past(ctx, m.cfg.ID, plant.Span{From: now.Add(-memory), To: now})
+	if err != nil {
+		return fmt.Errorf("past of %s: %w", m.cfg.ID, err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m.loaded = true
+	if raw == nil {
+		return nil
+	}
+	old := &track{model: m.track.model, past: past, marks: []mark{{at, raw}}}
+	old.covered.Add(plant.Span{From: at - 1, To: at + 1})
+	k, err := old.fork(mark{at, raw})
+	if err != nil {
+		return err
+	}
+	// Batches that came before the ledger was read wait in history or in the
+	// queue: folding again from the checkpoint finds them.
+	k.markDirty(at)
+	m.track = k
+	return nil
+}
+
+// restateLoop folds again what late data made wrong, a machine at a time.
+func (t *Twin) restateLoop(ctx context.Context) error {
+	tick := time.NewTicker(restateEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, m := range t.machineList() {
+			t.mu.RLock()
+			dirty := m.track.dirty
+			t.mu.RUnlock()
+			if dirty == 0 {
+				continue
+			}
+			if err := t.restate(ctx, m); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				t.log.Warn("not folded again yet", "machine", m.cfg.ID, "error", err)
+				t.notice("restate", err.Error())
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(retryAfter):
+				}
+			}
+		}
+	}
+}
+
+// restate folds a machine again from the last checkpoint before its earliest
+// late event, reading the events from history and from what is still on the
+// way there. Live batches go on being applied meanwhile; they are applied once
+// more to the new track before it takes over.
+func (t *Twin) restate(ctx context.Context, m *machine) error {
+	t.mu.Lock()
+	dirty, head := m.track.dirty, m.track.head
+	m.track.dirty, m.folding, m.tail = 0, true, nil
+	base, ok := m.track.markBefore(dirty)
+	t.mu.Unlock()
+
+	fresh, err := t.foldAgain(ctx, m, dirty, head, base, ok)
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tail := m.tail
+	m.folding, m.tail = false, nil
+	if err != nil {
+		m.track.markDirty(dirty)
+		return fmt.Errorf("fold %s again from %s: %w", m.cfg.ID, dirty, err)
+	}
+	for _, b := range tail {
+		fresh.apply(b.readings, b.claim)
+	}
+	fresh.model = m.track.model
+	fresh.outbox = append(m.track.outbox, fresh.outbox...)
+	m.track = fresh
+	m.line.version++
+	m.line.restated(dirty)
+	return nil
+}
+
+func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time, base mark, inMemory bool) (*track, error) {
+	if !inMemory {
+		var err error
+		if base.raw, base.at, err = t.opts.Ledger.Checkpoint(ctx, m.cfg.ID, dirty); err != nil {
+			return nil, err
+		}
+	}
+	// What waits for history is taken before history is read: a batch is then
+	// in the one or in the other, or in both, which does no harm.
+	waiting := t.hist.unstored(m.cfg.ID)
+	t.mu.RLock()
+	fresh, err := m.track.fork(base)
+	t.mu.RUnlock()
+	if err != nil {
+		return nil, err
+	}
+	if base.raw != nil && !inMemory {
+		from := base.replaceFrom()
+		past, err := t.opts.Ledger.Past(ctx, m.cfg.ID, plant.Span{From: min(from, t.now().Add(-memory)), To: base.at})
+		if err != nil {
+			return nil, err
+		}
+		i := sort.Search(len(past.Segments), func(i int) bool { return past.Segments[i].From >= from })
+		past.Segments = past.Segments[:i]
+		fresh.past = past
+	}
+	from := base.at
+	if base.raw == nil {
+		from = t.begin(m, dirty)
+	}
+	end := max(head, t.now())
+	for _, b := range waiting {
+		end = max(end, b.Complete.To)
+	}
+	for at := from; at <= end; at = at.Add(restateChunk) {
+		span := plant.Span{From: at, To: min(at.Add(restateChunk), end+1)}
+		rec, err := t.opts.History.Record(ctx, m.cfg.ID, m.roleSignals, span)
+		if err != nil {
+			return nil, err
+		}
+		feed(fresh, m, rec, waiting, span)
+	}
+	return fresh, nil
+}
+
+// begin gives where a machine's known past begins, at most dirty.
+func (t *Twin) begin(m *machine, dirty plant.Time) plant.Time {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if c := m.track.covered; len(c) > 0 {
+		return min(dirty, c[0].From)
+	}
+	return dirty
+}
+
+// feed applies what is known of span to the track, in the order of time.
+func feed(k *track, m *machine, rec plant.Record, waiting []*plant.Batch, span plant.Span) {
+	var claims plant.Spans
+	for _, c := range rec.Complete {
+		claims.Add(plant.Span{From: max(c.From, span.From), To: min(c.To+1, span.To)})
+	}
+	readings := rec.Readings
+	for _, b := range waiting {
+		claims.Add(plant.Span{From: max(b.Complete.From, span.From), To: min(b.Complete.To+1, span.To)})
+		for i := range b.Readings {
+			if r := &b.Readings[i]; span.Has(r.Time) && m.roles[r.Signal] != "" {
+				readings = append(readings, *r)
+			}
+		}
+	}
+	slices.SortStableFunc(readings, func(a, b plant.Reading) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Signal, b.Signal))
+	})
+	readings = slices.CompactFunc(readings, func(a, b plant.Reading) bool {
+		return a.Time == b.Time && a.Signal == b.Signal && a.Same(&b)
+	})
+	for _, c := range claims {
+		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time >= c.To })
+		k.apply(readings[:n], plant.Span{From: c.From, To: c.To - 1})
+		readings = readings[n:]
+	}
+	if len(readings) > 0 { // beyond every claim: somebody looked at least then
+		last := readings[len(readings)-1].Time
+		k.apply(readings, plant.Span{From: readings[0].Time, To: last})
+	}
+}
+
+// ledgerLoop brings what the tracks made to the ledger.
+func (t *Twin) ledgerLoop(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	pruned := t.now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			t.flush(ctx)
+		}
+		if now := t.now(); now.Sub(pruned) > time.Hour {
+			pruned = now
+			t.mu.Lock()
+			for _, m := range t.machines {
+				m.track.prune(now.Add(-memory))
+			}
+			t.mu.Unlock()
+		}
+	}
+}
+
+// flush saves progress, alerts and revisions that wait for the ledger. What
+// cannot be saved stays and is tried again.
+func (t *Twin) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, m := range t.machineList() {
+		t.mu.Lock()
+		out := m.track.outbox
+		m.track.outbox = nil
+		t.mu.Unlock()
+		if len(out) == 0 {
+			continue
+		}
+		if err := t.opts.Ledger.Save(ctx, out); err != nil {
+			t.mu.Lock()
+			m.track.outbox = append(out, m.track.outbox...)
+			t.mu.Unlock()
+			t.notice("ledger", err.Error())
+			return
+		}
+	}
+	t.pending.flush(ctx, t.opts.Ledger, func(err error) { t.notice("ledger", err.Error()) })
+	t.publish(ctx)
+}

@@ -1,0 +1,138 @@
+package twin
+
+import (
+	"linetwin/plant"
+)
+
+// signalNow is a signal with its last reading.
+type signalNow struct {
+	signal plant.Signal
+	last   plant.Reading
+}
+
+// Birth takes a gateway's introduction: its session, and what signals its
+// machines have.
+func (t *Twin) Birth(b plant.GatewayBirth) {
+	t.hist.begin(b.Gateway, b.Session, b.First)
+	now := t.now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.gatewayLocked(b.Area, b.Gateway)
+	g.born(b, now)
+	for i := range b.Devices {
+		d := &b.Devices[i]
+		known := t.signals[d.Machine]
+		if known == nil {
+			known = map[string]*signalNow{}
+			t.signals[d.Machine] = known
+		}
+		for _, s := range d.Signals {
+			if known[s.Name] == nil {
+				known[s.Name] = &signalNow{}
+			}
+			known[s.Name].signal = s
+		}
+		for _, r := range d.Last {
+			if n := known[r.Signal]; n != nil && r.Time > n.last.Time {
+				n.last = r
+			}
+		}
+		if m := t.machines[d.Machine]; m != nil {
+			m.gateway = b.Gateway
+			m.widths(d.Signals)
+			m.line.version++
+		}
+	}
+}
+
+// Death takes that a gateway went away at a time.
+func (t *Twin) Death(area, gateway string, at plant.Time) {
+	now := t.now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gatewayLocked(area, gateway).died(now)
+}
+
+// Status takes a gateway's account of itself.
+func (t *Twin) Status(s plant.GatewayStatus) {
+	now := t.now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gatewayLocked(s.Area, s.Gateway).told(s, now)
+}
+
+// Batch takes a batch: it is queued for history and, without waiting for
+// that, applied to its machine, the signals and the rules.
+func (t *Twin) Batch(b *plant.Batch) {
+	now := t.now()
+	b.Site = t.cfg.Site
+	if m := t.machines[b.Machine]; m != nil { // the map is never changed
+		b.Line = m.line.cfg.ID
+	}
+	if !t.hist.add(b) {
+		// The gateway keeps it and sends it again; it is applied all the same.
+		t.notice("history", "more waits for history than memory may hold; gateways keep the rest")
+	}
+	t.mu.Lock()
+	t.applied += uint64(len(b.Readings))
+	t.gatewayLocked(b.Area, b.Gateway).got(b, now)
+	alerts := t.signalsLocked(b, now)
+	if m := t.machines[b.Machine]; m != nil {
+		m.take(b, now)
+	}
+	t.mu.Unlock()
+	t.alerted(alerts)
+}
+
+// signalsLocked keeps the newest reading of each signal, shows it to who
+// watches the machine, and to the rules.
+func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
+	known := t.signals[b.Machine]
+	if known == nil {
+		known = map[string]*signalNow{}
+		t.signals[b.Machine] = known
+	}
+	var alerts []plant.Alert
+	watched := t.live.watches(b.Machine)
+	var shown []plant.SignalNow
+	for i := range b.Readings {
+		r := &b.Readings[i]
+		n := known[r.Signal]
+		if n == nil {
+			n = &signalNow{signal: plant.Signal{Name: r.Signal, Kind: r.Value.Kind()}}
+			known[r.Signal] = n
+		}
+		if r.Time < n.last.Time {
+			continue // backlog: what is newer is known
+		}
+		n.last = *r
+		if watched {
+			shown = append(shown, t.signalLocked(b.Machine, n, now))
+		}
+		// What is long past raises no alarm now: nobody can act on it.
+		if now.Sub(r.Time) <= t.cfg.LateAfter {
+			alerts = append(alerts, t.rules.Reading(b.Line, r)...)
+		}
+	}
+	if len(shown) > 0 {
+		t.live.send(plant.Change{Signals: shown})
+	}
+	return alerts
+}
+
+// take brings a batch to the machine's track.
+func (m *machine) take(b *plant.Batch, now plant.Time) {
+	m.gateway, m.last = b.Gateway, now
+	var readings []plant.Reading
+	for i := range b.Readings {
+		if _, ok := m.roles[b.Readings[i].Signal]; ok {
+			readings = append(readings, b.Readings[i])
+		}
+	}
+	if m.folding {
+		m.tail = append(m.tail, tailed{readings, b.Complete})
+	}
+	if m.track.apply(readings, b.Complete) {
+		m.line.version++
+	}
+}

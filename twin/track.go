@@ -1,0 +1,239 @@
+package twin
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"linetwin/plant"
+)
+
+// checkpointEvery is the distance of kept checkpoints: late data folds at most
+// this much again, besides what follows it.
+const checkpointEvery = time.Hour
+
+// track carries one machine's fold through time: it takes batches in any
+// order, folds what goes on from where it is, and remembers from when on the
+// rest must be folded again. It is plain state, without locks or clock.
+type track struct {
+	model *MachineModel
+
+	cp      Checkpoint
+	head    plant.Time  // data is claimed complete up to here
+	pending []Event     // after head, sorted
+	covered plant.Spans // what batches claimed to be complete
+	dirty   plant.Time  // the earliest instant that must be folded again; 0: none
+
+	past  plant.Past // what the fold gave, in order
+	marks []mark     // checkpoints at whole hours, oldest first
+	saved mark       // the newest one that is in the outbox or the ledger
+
+	eventful bool // something was folded since saved
+
+	outbox []plant.Progress // for the ledger
+}
+
+type mark struct {
+	at  plant.Time
+	raw []byte
+}
+
+// apply takes a batch's readings of role signals (in order of time) and its
+// claim. It tells whether anything that can be seen changed.
+func (k *track) apply(readings []plant.Reading, claim plant.Span) bool {
+	// A claim of (From, To] is kept as [From, To+1), so that claims side by
+	// side touch and a first look, whose From is its To, counts.
+	kept := plant.Span{From: claim.From, To: claim.To + 1}
+	if k.covered.Covers(kept) && !k.news(readings, claim) {
+		return false
+	}
+	for _, h := range k.covered.Holes(plant.Span{From: kept.From, To: min(kept.To, k.head)}) {
+		if k.head != 0 {
+			k.markDirty(h.From)
+		}
+	}
+	k.covered.Add(kept)
+	if k.head != 0 && claim.From > k.head {
+		k.insert(Event{Time: k.head, Kind: EventGap, Until: claim.From})
+	}
+	for i := range readings {
+		r := &readings[i]
+		if r.Time < k.cp.Through {
+			k.markDirty(r.Time)
+			continue
+		}
+		k.insert(Event{Time: r.Time, Kind: EventReading, Reading: *r})
+	}
+	if claim.To > k.head || k.head == 0 {
+		k.head = claim.To
+		k.advance(claim.To)
+	}
+	return true
+}
+
+// news tells whether a batch whose claim is known already holds a reading from
+// before the claim: a source that speaks late.
+func (k *track) news(readings []plant.Reading, claim plant.Span) bool {
+	for i := range readings {
+		if t := readings[i].Time; t < claim.From && !k.covered.Covers(plant.Span{From: t, To: t + 1}) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *track) markDirty(t plant.Time) {
+	if k.dirty == 0 || t < k.dirty {
+		k.dirty = t
+	}
+}
+
+func (k *track) insert(e Event) {
+	n := len(k.pending)
+	if n == 0 || !before(e, k.pending[n-1]) {
+		k.pending = append(k.pending, e)
+		return
+	}
+	i := sort.Search(n, func(i int) bool { return before(e, k.pending[i]) })
+	k.pending = slices.Insert(k.pending, i, e)
+}
+
+func before(a, b Event) bool {
+	if a.Time != b.Time {
+		return a.Time < b.Time
+	}
+	return a.Kind < b.Kind
+}
+
+// advance folds everything up to t, keeping a checkpoint at each whole hour in
+// which something happened.
+func (k *track) advance(t plant.Time) {
+	for {
+		hour := k.cp.Through.Floor(checkpointEvery).Add(checkpointEvery)
+		if k.cp.Through == 0 || hour > t {
+			break
+		}
+		n := sort.Search(len(k.pending), func(i int) bool { return k.pending[i].Time >= hour })
+		k.fold(n, hour)
+		if k.eventful {
+			k.keep()
+		}
+	}
+	n := sort.Search(len(k.pending), func(i int) bool { return k.pending[i].Time > t })
+	k.fold(n, t)
+}
+
+func (k *track) fold(n int, through plant.Time) {
+	var out Output
+	k.eventful = k.eventful || n > 0
+	k.model.Fold(&k.cp, k.pending[:n], through, &out)
+	k.pending = append(k.pending[:0], k.pending[n:]...)
+	k.past.Segments = append(k.past.Segments, out.Segments...)
+	for _, p := range out.Pieces {
+		k.addPieces(p)
+	}
+}
+
+// addPieces merges p into the entry of its key. Pieces come nearly in order:
+// the entry is among the last few.
+func (k *track) addPieces(p plant.Pieces) {
+	ps := k.past.Pieces
+	for i := len(ps) - 1; i >= 0 && ps[i].Minute >= p.Minute; i-- {
+		if q := &ps[i]; q.Minute == p.Minute && q.Product == p.Product && q.Order == p.Order {
+			q.Good, q.Reject, q.Startup, q.Resets = q.Good+p.Good, q.Reject+p.Reject, q.Startup+p.Startup, q.Resets+p.Resets
+			q.Flags |= p.Flags
+			return
+		}
+	}
+	i := sort.Search(len(ps), func(i int) bool { return ps[i].Minute > p.Minute })
+	k.past.Pieces = slices.Insert(ps, i, p)
+}
+
+// keep makes a checkpoint of the present state, which stands at a whole hour,
+// and puts what came since the last one into the outbox.
+func (k *track) keep() {
+	raw, err := k.cp.Encode()
+	if err != nil {
+		panic(fmt.Sprintf("checkpoint of %s: %v", k.model.ID, err)) // plain data always encodes
+	}
+	now := mark{at: k.cp.Through, raw: raw}
+	from := k.saved.replaceFrom()
+	p := plant.Progress{Machine: k.model.ID, From: from, Checkpoint: raw, At: now.at}
+	i := sort.Search(len(k.past.Segments), func(i int) bool { return k.past.Segments[i].From >= from })
+	p.Segments = slices.Clone(k.past.Segments[i:])
+	minute := from.Floor(time.Minute)
+	j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= minute })
+	p.Pieces = slices.Clone(k.past.Pieces[j:])
+	k.outbox = append(k.outbox, p)
+	k.marks = append(k.marks, now)
+	k.saved = now
+	k.eventful = false
+}
+
+// replaceFrom is the time from which what comes after the checkpoint replaces
+// what was there.
+func (m mark) replaceFrom() plant.Time {
+	if m.raw == nil {
+		return 0
+	}
+	cp, err := m.checkpoint()
+	if err != nil {
+		return 0
+	}
+	return cp.ReplaceFrom()
+}
+
+func (m mark) checkpoint() (Checkpoint, error) {
+	if m.raw == nil {
+		return Checkpoint{}, nil
+	}
+	return DecodeCheckpoint(m.raw)
+}
+
+// fork gives a track that stands at the checkpoint m, with what k knows from
+// before it: the start of folding again.
+func (k *track) fork(m mark) (*track, error) {
+	cp, err := m.checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	f := &track{model: k.model, cp: cp, head: cp.Through, saved: m}
+	from := m.replaceFrom()
+	if m.raw != nil {
+		i := sort.Search(len(k.past.Segments), func(i int) bool { return k.past.Segments[i].From >= from })
+		f.past.Segments = slices.Clone(k.past.Segments[:i])
+		j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= m.at })
+		f.past.Pieces = slices.Clone(k.past.Pieces[:j])
+		for _, old := range k.marks {
+			if old.at <= m.at {
+				f.marks = append(f.marks, old)
+			}
+		}
+		for _, s := range k.covered {
+			f.covered.Add(plant.Span{From: s.From, To: min(s.To, m.at+1)})
+		}
+	}
+	return f, nil
+}
+
+// markBefore gives the newest checkpoint in memory at or before t.
+func (k *track) markBefore(t plant.Time) (mark, bool) {
+	for i := len(k.marks) - 1; i >= 0; i-- {
+		if k.marks[i].at <= t {
+			return k.marks[i], true
+		}
+	}
+	return mark{}, false
+}
+
+// prune forgets what lies before t.
+func (k *track) prune(t plant.Time) {
+	i := sort.Search(len(k.past.Segments), func(i int) bool { return k.past.Segments[i].To > t })
+	k.past.Segments = slices.Delete(k.past.Segments, 0, i)
+	j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= t })
+	k.past.Pieces = slices.Delete(k.past.Pieces, 0, j)
+	n := sort.Search(len(k.marks), func(n int) bool { return k.marks[n].at >= t })
+	k.marks = slices.Delete(k.marks, 0, n)
+	k.covered.Prune(t)
+}

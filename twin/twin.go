@@ -1,0 +1,211 @@
+// Package twin keeps the living model of a site's production lines. It takes
+// what gateways send, has it stored and acknowledged, folds it into machine
+// states and pieces, and answers for lines: state, counts, OEE, stops,
+// alerts.
+//
+// The engine is Fold and Tally: pure functions over events in the order of
+// time (fold.go, tally.go). Everything else here brings them their events,
+// also when these come late, twice or in the wrong order.
+package twin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"linetwin/plant"
+	"linetwin/rules"
+)
+
+// Ledger keeps what must outlive the process and is no reading. Its methods
+// may be called at the same time.
+type Ledger interface {
+	Progress
+	Alarms
+	Revisions
+}
+
+// Progress keeps what the fold made of each machine.
+type Progress interface {
+	Save(ctx context.Context, p []plant.Progress) error
+	Past(ctx context.Context, machine string, span plant.Span) (plant.Past, error)
+	// Checkpoint gives the newest checkpoint at or before at; nil for none.
+	Checkpoint(ctx context.Context, machine string, at plant.Time) ([]byte, plant.Time, error)
+}
+
+// Alarms keeps alerts.
+type Alarms interface {
+	SaveAlert(ctx context.Context, a plant.Alert) error
+	Alerts(ctx context.Context, span plant.Span, openOnly bool) ([]plant.Alert, error)
+}
+
+// Revisions keeps how often the figures of closed shifts changed.
+type Revisions interface {
+	SaveRevision(ctx context.Context, r plant.Revision) error
+	Revisions(ctx context.Context, line string, span plant.Span) ([]plant.Revision, error)
+}
+
+// Options are the parts that a twin works with.
+type Options struct {
+	History History
+	Ledger  Ledger
+	Rules   rules.Config
+	Version string
+	Log     *slog.Logger
+	Clock   func() time.Time // nil: time.Now
+}
+
+// Twin is the model of a site. Its methods may be called at the same time.
+type Twin struct {
+	cfg     Config
+	opts    Options
+	log     *slog.Logger
+	zone    *time.Location
+	hist    *historian
+	live    *broadcaster
+	pending *alertBook
+
+	mu       sync.RWMutex
+	lines    []*line
+	lineByID map[string]*line
+	machines map[string]*machine
+	gateways map[string]*gateway
+	signals  map[string]map[string]*signalNow // machine -> signal
+	rules    *rules.Engine
+	notices  map[string]*plant.Notice
+	applied  uint64 // readings applied since the start
+	acks     Acknowledger
+}
+
+// New makes a twin of the site in cfg, which Check has found right.
+func New(cfg Config, opts Options) (*Twin, error) {
+	if opts.Clock == nil {
+		opts.Clock = time.Now
+	}
+	zone, err := time.LoadLocation(cfg.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("zone %q: %w", cfg.Zone, err)
+	}
+	t := &Twin{
+		cfg: cfg, opts: opts, log: opts.Log, zone: zone,
+		hist: newHistorian(opts.History, opts.Log), live: newBroadcaster(), pending: &alertBook{},
+		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[string]*gateway{},
+		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{},
+	}
+	for ai := range cfg.Areas {
+		for li := range cfg.Areas[ai].Lines {
+			l, err := newLine(&cfg, cfg.Areas[ai].ID, &cfg.Areas[ai].Lines[li])
+			if err != nil {
+				return nil, err
+			}
+			t.lines = append(t.lines, l)
+			t.lineByID[l.cfg.ID] = l
+			for _, m := range l.machines {
+				t.machines[m.cfg.ID] = m
+			}
+		}
+	}
+	t.rules, err = rules.NewEngine(opts.Rules, t.characteristics(), func(machine string) string {
+		if m := t.machines[machine]; m != nil {
+			return m.line.cfg.ID
+		}
+		return ""
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Twin) now() plant.Time { return plant.At(t.opts.Clock()) }
+
+func (t *Twin) characteristics() []rules.Characteristic {
+	var all []rules.Characteristic
+	for _, l := range t.lines {
+		for _, m := range l.machines {
+			for _, c := range m.characteristics {
+				all = append(all, rules.Characteristic{Line: l.cfg.ID, Characteristic: c})
+			}
+		}
+	}
+	return all
+}
+
+// Run loads what the ledger knows and works until ctx ends; everything that it
+// started has ended then. Feeds may call the twin's sink methods before and
+// while it runs.
+func (t *Twin) Run(ctx context.Context, acks Acknowledger) error {
+	t.load(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	jobs := []func(context.Context) error{
+		func(ctx context.Context) error { return t.hist.run(ctx, acks, t.now) },
+		t.restateLoop,
+		t.tickLoop,
+		t.ledgerLoop,
+	}
+	errs := make(chan error, len(jobs))
+	for _, job := range jobs {
+		go func() { errs <- job(ctx) }()
+	}
+	var first error
+	for range jobs {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+		cancel()
+	}
+	t.live.close()
+	t.flush(context.WithoutCancel(ctx))
+	return first
+}
+
+// notice counts something that went wrong outside of any line.
+func (t *Twin) notice(kind, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.noticeLocked(kind, text)
+}
+
+func (t *Twin) noticeLocked(kind, text string) {
+	n := t.notices[kind]
+	if n == nil {
+		n = &plant.Notice{Kind: kind}
+		t.notices[kind] = n
+	}
+	n.Text, n.Last, n.Count = text, t.now(), n.Count+1
+}
+
+// Notice lets the parts around the twin (the wire, the stores) tell what IT
+// should know; count is the total so far.
+func (t *Twin) Notice(kind, text string, count uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := t.notices[kind]
+	if n != nil && n.Count == count && n.Text == text {
+		return
+	}
+	t.notices[kind] = &plant.Notice{Kind: kind, Text: text, Count: count, Last: t.now()}
+}
+
+// Ready tells whether the twin does its work, and what is in the way.
+func (t *Twin) Ready() (bool, []string) {
+	var why []string
+	if failing, since := t.hist.state(); failing != "" {
+		why = append(why, "history does not store since "+since.String()+": "+failing)
+	}
+	now := t.now()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, l := range t.lines {
+		switch through := l.through(); {
+		case through == 0:
+			why = append(why, "line "+l.cfg.ID+": no data yet")
+		case now.Sub(through) > t.cfg.LateAfter:
+			why = append(why, "line "+l.cfg.ID+": no data since "+through.String())
+		}
+	}
+	return len(why) == 0, why
+}
