@@ -1,0 +1,298 @@
+// What the API gives, in the words of the Go package plant. The OpenAPI
+// document at /api/openapi.json is the authority.
+
+/** RFC 3339 in UTC, or null for never. */
+export type Time = string | null;
+
+export interface Span {
+  from: Time;
+  to: Time;
+}
+
+export interface Name {
+  en: string;
+  zh: string;
+}
+
+export type Class = 'unknown' | 'run' | 'stop' | 'starved' | 'blocked' | 'changeover' | 'planned_stop' | 'not_scheduled';
+export type Severity = 'low' | 'medium' | 'high';
+export type Link = 'flowing' | 'stale' | 'connecting' | 'down';
+export type Value = number | boolean | string | null;
+
+export interface Losses {
+  schedule_s: number;
+  unknown_s: number;
+  unplanned_stop_s: number;
+  planned_stop_s: number;
+  small_stop_s: number;
+  reduced_speed_s: number;
+  production_reject_s: number;
+  startup_reject_s: number;
+  productive_s: number;
+  starved_s: number;
+  blocked_s: number;
+  changeover_s: number;
+}
+
+export interface Figures extends Span {
+  planned_s: number;
+  known_s: number;
+  coverage: number | null;
+  run_s: number;
+  good: number;
+  reject: number;
+  total: number;
+  availability: number | null;
+  performance: number | null;
+  quality: number | null;
+  oee: number | null;
+  oee_low: number | null;
+  oee_high: number | null;
+  teep: number | null;
+  provisional: boolean;
+  revision: number;
+  losses: Losses;
+  stops: number;
+  small_stops: number;
+  changeovers: number;
+  flags?: string[] | null;
+  why?: Record<string, string> | null;
+}
+
+export interface ShiftInstance extends Span {
+  name: string;
+  day: string;
+  breaks?: Span[] | null;
+}
+
+export interface HourCount extends Span {
+  good: number;
+  reject: number;
+  target: number | null;
+  oee: number | null;
+}
+
+export interface LineState {
+  class: Class;
+  small: boolean;
+  since: Time;
+  cause?: string;
+  fault?: string;
+  why?: string;
+}
+
+export interface Measured {
+  id: string;
+  signal: string;
+  name: Name;
+  unit?: string;
+  lsl?: number;
+  usl?: number;
+  target?: number;
+  value: number | null;
+  time: Time;
+  within: boolean;
+}
+
+export interface Machine {
+  id: string;
+  name: Name;
+  class: Class;
+  small: boolean;
+  state?: string;
+  since: Time;
+  fault?: string;
+  why?: string;
+  good: number;
+  reject: number;
+  oee: number | null;
+  availability: number | null;
+  through: Time;
+  gateway?: string;
+  link?: Link;
+  measurements?: Measured[] | null;
+}
+
+export interface Line {
+  id: string;
+  area: string;
+  name: Name;
+  bottleneck: string;
+  state: LineState;
+  shift: ShiftInstance | null;
+  product: { id: string; name: Name } | null;
+  order: { id: string; product: string; quantity: number } | null;
+  good: number;
+  reject: number;
+  target: number | null;
+  shift_goal: number | null;
+  oee: number | null;
+  figures: Figures;
+  hours: HourCount[] | null;
+  machines: Machine[] | null;
+  through: Time;
+  data_age_ms: number | null;
+  alerts: number;
+}
+
+export interface Alert {
+  id: string;
+  rule: string;
+  severity: Severity;
+  state: 'unacknowledged' | 'acknowledged' | 'returned_unacknowledged' | 'normal';
+  quality: boolean;
+  line?: string;
+  machine?: string;
+  signal?: string;
+  message: Name;
+  value: number | null;
+  unit?: string;
+  limit: number | null;
+  since: Time;
+  fired: Time;
+  returned: Time;
+  acknowledged: Time;
+  acknowledged_by?: string;
+  count: number;
+}
+
+export interface Device {
+  machine: string;
+  protocol: string;
+  endpoint: string;
+  link: Link;
+  reason?: string;
+  since: Time;
+  last_data: Time;
+  next_try: Time;
+  signals: number;
+  bad_signals: number;
+  rounds: number;
+  failures: number;
+  missed: number;
+  late: number;
+  every_ms: number;
+  round_ms: number;
+  connects: number;
+}
+
+export interface Gateway {
+  area: string;
+  gateway: string;
+  version: string;
+  time: Time;
+  started: Time;
+  made: number;
+  read: number;
+  stored: number;
+  waiting: number;
+  dropped: number;
+  dropped_span: Span;
+  buffer_bytes: number;
+  buffer_max_bytes: number;
+  buffer_error?: string;
+  oldest_waiting: Time;
+  devices: Device[] | null;
+  online: boolean;
+  since: Time;
+  last_seen: Time;
+  lag_ms: number | null;
+  clock_ms: number | null;
+  made_per_s: number;
+  stored_per_s: number;
+  gaps: number;
+  foreign: boolean;
+}
+
+export interface Backlog {
+  gateway: string;
+  waiting: number;
+  through: Time;
+  done: number;
+}
+
+export interface Notice {
+  kind: string;
+  text: string;
+  count: number;
+  last: Time;
+}
+
+export interface Snapshot {
+  site: string;
+  zone: string;
+  time: Time;
+  version: string;
+  plant: Figures;
+  lines: Line[] | null;
+  gateways: Gateway[] | null;
+  alerts: Alert[] | null;
+  backlog?: Backlog;
+  notices?: Notice[] | null;
+}
+
+export interface Segment extends Span {
+  machine: string;
+  class: Class;
+  state?: string;
+  fault?: string;
+  open?: boolean;
+}
+
+export interface Timeline extends Span {
+  shifts: ShiftInstance[] | null;
+  machines: { machine: string; name: Name; segments: Segment[] | null }[] | null;
+}
+
+export interface Stop extends Span {
+  id: string;
+  machine: string;
+  open: boolean;
+  class: Class;
+  small: boolean;
+  fault?: string;
+  reason?: string;
+  cause?: string;
+}
+
+export interface Signal {
+  name: string;
+  kind: 'float' | 'integer' | 'boolean' | 'text' | 'none';
+  unit?: string;
+  machine: string;
+  role?: string;
+  value: Value;
+  quality: 'good' | 'uncertain' | 'bad';
+  reason?: string;
+  time: Time;
+  through: Time;
+  state: 'good' | 'uncertain' | 'stale' | 'bad' | 'never';
+}
+
+export interface Bucket extends Span {
+  count: number;
+  bad: number;
+  min: number | null;
+  max: number | null;
+  mean: number | null;
+  last: Value;
+}
+
+export interface Kpi {
+  id: string;
+  name: Name;
+  value: number | null;
+  unit: string;
+  target: number | null;
+  score: number | null;
+  weight: number;
+  source: 'measured' | 'entered' | 'missing';
+  why: Name;
+  formula: Name;
+  evidence: { name: Name; value: number | null; unit: string }[] | null;
+  trend: (number | null)[] | null;
+}
+
+export interface Scorecard extends Span {
+  domains: { id: string; name: Name; index: number | null; share: number; kpis: Kpi[] | null }[] | null;
+}
