@@ -212,7 +212,7 @@ func (d *edgeDevice) appendBirth(b []byte, t uint64, last []plant.Reading) []byt
 				m.datatype = typeOf(k)
 			}
 		}
-		m.props.unit, m.props.description = s.Unit, s.Description
+		m.props.unit, m.props.description, m.props.counter = s.Unit, s.Description, int32(s.Counter)
 		b = m.append(b)
 	}
 	return b

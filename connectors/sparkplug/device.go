@@ -113,7 +113,7 @@ func (g *gateway) learnMetric(d *device, m *metric) {
 		d.signals = append(d.signals, s)
 		if s.role == roleSignal {
 			d.birth.Signals = append(d.birth.Signals, plant.Signal{
-				Name: s.name, Kind: kindOf(s.datatype), Unit: m.text(propertyUnit), Description: m.text(propertyDescription),
+				Name: s.name, Kind: kindOf(s.datatype), Unit: m.text(propertyUnit), Description: m.text(propertyDescription), Counter: m.counter(),
 			})
 		}
 	}
@@ -129,6 +129,18 @@ func (m *metric) text(name string) string {
 	}
 	p, _ := m.property(name)
 	return valid(string(p.bytes))
+}
+
+// counter gives the width of a counter that rolls over, or 0.
+func (m *metric) counter() int {
+	if len(m.properties) == 0 {
+		return 0
+	}
+	p, _ := m.property(propertyCounter)
+	if p.field != propertyFieldInt || p.bits > 64 {
+		return 0
+	}
+	return int(p.bits)
 }
 
 // resolve gives what a metric is by its alias or its name.
@@ -179,7 +191,7 @@ func (d *device) reading(m *metric, s *signal, p *payload, r *plant.Reading) boo
 // last gives the readings in a birth of ours: the last of each signal that has
 // one. A signal without one is null and has no quality.
 func (d *device) last(p *payload) []plant.Reading {
-	readings := make([]plant.Reading, 0, len(d.signals))
+	var readings []plant.Reading
 	for i := range p.metrics {
 		m := &p.metrics[i]
 		s := d.resolve(m)

@@ -126,6 +126,12 @@ func (e *Edge) failed(err error) {
 // its primary host, whose retained STATE comes at once.
 const hostWait = 10 * time.Second
 
+// stateEvery is how often a gateway that waits for its primary host subscribes
+// to its STATE again, upon which the broker repeats what it retains (MQTT
+// 3.1.1, 3.8.4): NATS can miss to deliver a STATE that is published while the
+// subscription is made.
+const stateEvery = 2 * time.Second
+
 // rebirthPause is the least time between two births that are asked for.
 const rebirthPause = time.Second
 
@@ -212,6 +218,8 @@ func (s *edgeSession) obey(ctx context.Context) error {
 		defer ticker.Stop()
 		receipt = ticker.C
 	}
+	again := time.NewTicker(stateEvery)
+	defer again.Stop()
 	for {
 		var err error
 		select {
@@ -228,6 +236,10 @@ func (s *edgeSession) obey(ctx context.Context) error {
 		case <-wait:
 			if !s.born {
 				return fmt.Errorf("primary host %q is not online at %s", s.cfg.Host, s.link.broker)
+			}
+		case <-again.C:
+			if !s.born {
+				s.link.client.Subscribe(s.stateName, 1, nil)
 			}
 		case <-receipt:
 			s.askReceipt()

@@ -43,15 +43,16 @@ type outMetric struct {
 
 // outProperties are the properties that we write, those not empty.
 type outProperties struct {
-	quality     int32 // written when not 0 or hasQuality
 	hasQuality  bool
+	quality     int32
+	counter     int32
 	reason      string
 	unit        string
 	description string
 }
 
 func (p *outProperties) empty() bool {
-	return !p.hasQuality && p.reason == "" && p.unit == "" && p.description == ""
+	return !p.hasQuality && p.counter == 0 && p.reason == "" && p.unit == "" && p.description == ""
 }
 
 // valid gives s as UTF-8, which protobuf demands of strings.
@@ -152,54 +153,63 @@ const (
 	tagPropertyText = propertyFieldString<<3 | byte(protowire.BytesType)
 )
 
-func sizeKey(key string) int { return 1 + protowire.SizeBytes(len(key)) }
-
-func (p *outProperties) qualitySize() int {
-	return 3 + protowire.SizeVarint(uint64(uint32(p.quality)))
+// outProperty is one property: a text, or a number where text is empty.
+type outProperty struct {
+	key    string
+	number int32
+	text   string
 }
 
-func textSize(s string) int { return 3 + protowire.SizeBytes(len(s)) }
+// list gives those that are there, in the order in which they are written.
+func (p *outProperties) list() (list [5]outProperty, n int) {
+	if p.hasQuality {
+		list[n] = outProperty{key: propertyQuality, number: p.quality}
+		n++
+	}
+	if p.counter != 0 {
+		list[n] = outProperty{key: propertyCounter, number: p.counter}
+		n++
+	}
+	for _, t := range [...]outProperty{{key: propertyReason, text: p.reason}, {key: propertyUnit, text: p.unit}, {key: propertyDescription, text: p.description}} {
+		if t.text != "" {
+			list[n] = t
+			n++
+		}
+	}
+	return list, n
+}
 
-// size is the length of the property set: keys and values in the same order.
+// size is the length of the PropertyValue.
+func (p *outProperty) size() int {
+	if p.text != "" {
+		return 3 + protowire.SizeBytes(len(p.text))
+	}
+	return 3 + protowire.SizeVarint(uint64(uint32(p.number)))
+}
+
+// size is the length of the PropertySet.
 func (p *outProperties) size() int {
-	n := 0
-	if p.hasQuality {
-		n += sizeKey(propertyQuality) + 1 + protowire.SizeBytes(p.qualitySize())
+	size := 0
+	list, n := p.list()
+	for i := range list[:n] {
+		size += 1 + protowire.SizeBytes(len(list[i].key)) + 1 + protowire.SizeBytes(list[i].size())
 	}
-	for _, t := range p.texts() {
-		if t.value != "" {
-			n += sizeKey(t.key) + 1 + protowire.SizeBytes(textSize(t.value))
-		}
-	}
-	return n
+	return size
 }
 
-type textProperty struct{ key, value string }
-
-func (p *outProperties) texts() [3]textProperty {
-	return [3]textProperty{{propertyReason, p.reason}, {propertyUnit, p.unit}, {propertyDescription, p.description}}
-}
-
+// append writes the PropertySet: keys, then values in the same order.
 func (p *outProperties) append(b []byte) []byte {
-	texts := p.texts()
-	if p.hasQuality {
-		b = protowire.AppendString(append(b, tagKey), propertyQuality)
+	list, n := p.list()
+	for i := range list[:n] {
+		b = protowire.AppendString(append(b, tagKey), list[i].key)
 	}
-	for _, t := range texts {
-		if t.value != "" {
-			b = protowire.AppendString(append(b, tagKey), t.key)
-		}
-	}
-	if p.hasQuality {
-		b = protowire.AppendVarint(append(b, tagValue), uint64(p.qualitySize()))
-		b = append(b, tagPropertyType, typeInt32, tagPropertyInt)
-		b = protowire.AppendVarint(b, uint64(uint32(p.quality)))
-	}
-	for _, t := range texts {
-		if t.value != "" {
-			b = protowire.AppendVarint(append(b, tagValue), uint64(textSize(t.value)))
-			b = append(b, tagPropertyType, typeString)
-			b = protowire.AppendString(append(b, tagPropertyText), t.value)
+	for i := range list[:n] {
+		v := &list[i]
+		b = protowire.AppendVarint(append(b, tagValue), uint64(v.size()))
+		if v.text != "" {
+			b = protowire.AppendString(append(b, tagPropertyType, typeString, tagPropertyText), v.text)
+		} else {
+			b = protowire.AppendVarint(append(b, tagPropertyType, typeInt32, tagPropertyInt), uint64(uint32(v.number)))
 		}
 	}
 	return b

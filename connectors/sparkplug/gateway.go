@@ -37,9 +37,9 @@ type gateway struct {
 	ack      pendingAck    // Host.mu guards it
 
 	// The rest belongs to run.
-	alive   bool // NBIRTH came, and no death since
-	was     bool // it was alive when our connection was lost
-	session uint64
+	alive   bool   // NBIRTH came, and no death since
+	was     bool   // it was alive when our connection was lost
+	over    uint64 // the last of our connections that is over
 	bdSeq   uint64
 	hasBd   bool
 	next    uint8 // seq that is expected
@@ -107,9 +107,11 @@ func (g *gateway) run(ctx context.Context) {
 func (g *gateway) take(m message) {
 	switch {
 	case m.kind == kindLost:
-		g.was = g.alive
+		g.was, g.over = g.alive, m.session
 		g.die()
 		return
+	case m.session <= g.over:
+		return // came late from the connection that is over
 	case m.kind == kindUp:
 		if g.was && !g.alive {
 			g.askRebirth("we were away")
@@ -270,7 +272,7 @@ func (g *gateway) deviceBirth(name string, p *payload) {
 
 func (g *gateway) deviceDeath(name string) {
 	if d := g.devices[name]; d != nil {
-		d.birth.Online, d.birth.Last = false, nil
+		d.birth.Online = false
 		if i, ok := g.index[name]; ok {
 			g.birth.Devices[i].Online = false
 		}

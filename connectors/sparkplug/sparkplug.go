@@ -110,6 +110,7 @@ const (
 	propertyReason      = "Reason"
 	propertyUnit        = "engUnit"
 	propertyDescription = "description"
+	propertyCounter     = "counter" // Int32: bits of a counter that rolls over
 )
 
 // reserved tells whether a metric of an edge node or device is no signal.
