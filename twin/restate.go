@@ -64,6 +64,8 @@ func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) erro
 	defer t.mu.Unlock()
 	m.loaded = true
 	if raw == nil {
+		// Less than an hour was ever folded, or the ledger is new: history tells.
+		m.track.markDirty(now.Add(-memory))
 		return nil
 	}
 	old := &track{model: m.track.model, past: past, marks: []mark{{at, raw}}}

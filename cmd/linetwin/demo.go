@@ -188,18 +188,20 @@ func (d *demo) saveState() error {
 
 // run serves the plant, then starts the twin, then the gateways.
 func (d *demo) run(ctx context.Context) error {
-	jobs := []func(context.Context) error{d.plant.Run, func(ctx context.Context) error {
+	factory := func(ctx context.Context) error {
 		select {
 		case <-d.plant.Ready():
 			return d.serve(ctx)
 		case <-ctx.Done():
 			return nil
 		}
-	}}
-	if d.flags.control != "" {
-		jobs = append(jobs, func(ctx context.Context) error { return serveControl(ctx, d.flags.control, d.plant.Control()) })
 	}
-	return together(ctx, jobs...)
+	if d.flags.control == "" {
+		return within(ctx, d.plant.Run, factory)
+	}
+	return within(ctx, d.plant.Run, func(ctx context.Context) error {
+		return together(ctx, factory, func(ctx context.Context) error { return serveControl(ctx, d.flags.control, d.plant.Control()) })
+	})
 }
 
 func (d *demo) serve(ctx context.Context) error {
@@ -215,19 +217,16 @@ func (d *demo) serve(ctx context.Context) error {
 		return err
 	}
 	defer t.close()
-	jobs := []func(context.Context) error{func(ctx context.Context) error {
-		return t.run(ctx, func(url string) {
-			fmt.Fprintln(d.app.stdout, "LineTwin is at", url)
-		})
+	return within(ctx, func(ctx context.Context) error {
+		return t.run(ctx, func(url string) { fmt.Fprintln(d.app.stdout, "LineTwin is at", url) })
 	}, func(ctx context.Context) error {
 		select {
 		case <-t.broker.Ready():
+			return d.runGateways(ctx, "tcp://"+t.broker.Addr())
 		case <-ctx.Done():
 			return nil
 		}
-		return d.runGateways(ctx, "tcp://"+t.broker.Addr())
-	}}
-	return together(ctx, jobs...)
+	})
 }
 
 // speedUp sets the ideal cycles of a plant that runs faster than the clock.

@@ -107,3 +107,28 @@ func together(ctx context.Context, jobs ...func(context.Context) error) error {
 	}
 	return first
 }
+
+// within runs inner inside outer: when ctx ends, or one of them fails, inner
+// ends first and outer after it, so that inner can still say goodbye to what
+// outer serves. It gives the first error.
+func within(ctx context.Context, outer, inner func(context.Context) error) error {
+	outerCtx, stopOuter := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOuter()
+	innerCtx, stopInner := context.WithCancel(ctx)
+	defer stopInner()
+	outerEnded := make(chan error, 1)
+	go func() {
+		err := outer(outerCtx)
+		stopInner()
+		outerEnded <- err
+	}()
+	err := inner(innerCtx)
+	stopOuter()
+	outerErr := <-outerEnded
+	for _, e := range []error{outerErr, err} {
+		if e != nil && !errors.Is(e, context.Canceled) {
+			return e
+		}
+	}
+	return nil
+}

@@ -125,10 +125,12 @@ func (t *twinRole) run(ctx context.Context, ready func(url string)) error {
 		<-ctx.Done()
 		return nil
 	}}
-	if t.broker != nil {
-		jobs = append(jobs, t.broker.Run)
+	jobs = append(append(jobs, t.background...), t.listen)
+	work := func(ctx context.Context) error { return together(ctx, jobs...) }
+	if t.broker == nil {
+		return work(ctx)
 	}
-	return together(ctx, append(append(jobs, t.background...), t.listen)...)
+	return within(ctx, t.broker.Run, work)
 }
 
 // listen brings what gateways send to the model, once the broker is there.
