@@ -20,12 +20,12 @@ func (h *History) Chart(ctx context.Context, machine, signal string, span plant.
 		return nil, nil
 	}
 	key := fieldKey(signal)
-	width := plant.BucketWidth(span, points)
+	begin, width := border(span.From), plant.BucketWidth(span, points)
 	data := func(field, more string) string {
-		return fmt.Sprintf("%s |> filter(fn: (r) => r._field == %s)%s |> window(every: %dms, offset: %dms)",
-			h.from(measurementReading, machine, span), quote(field), more, width.Milli(), (span.From % width).Milli())
+		return fmt.Sprintf("%s |> filter(fn: (r) => r._field == %s)%s |> window(every: %dms, offset: %dns)",
+			h.from(measurementReading, machine, span), quote(field), more, width.Milli(), int64(begin%width))
 	}
-	c := chart{buckets: buckets, width: width, lastAt: make([]plant.Time, len(buckets)), counts: map[part]int64{}}
+	c := chart{buckets: buckets, begin: begin, width: width, lastAt: make([]plant.Time, len(buckets)), counts: map[part]int64{}}
 	what := "chart of " + machine + " " + signal + " from"
 	flux := "data = " + data(key, "") + "\n" +
 		`data |> count() |> yield(name: "count")` + "\n" +
@@ -55,6 +55,7 @@ func (h *History) Chart(ctx context.Context, machine, signal string, span plant.
 // line has several of each; they are added up.
 type chart struct {
 	buckets []plant.Bucket
+	begin   plant.Time // of the first window
 	width   plant.Time
 	lastAt  []plant.Time
 	counts  map[part]int64
@@ -68,8 +69,8 @@ type part struct {
 }
 
 func (c *chart) add(r row) error {
-	i := int((r.start - c.buckets[0].From) / c.width)
-	if r.start < c.buckets[0].From || i >= len(c.buckets) {
+	i := int((r.start - c.begin) / c.width)
+	if r.start < c.begin || i >= len(c.buckets) {
 		return fmt.Errorf("a window from %s outside of the chart", r.start)
 	}
 	b := &c.buckets[i]

@@ -61,7 +61,14 @@ func (h *History) query(ctx context.Context, what, flux string, each func(row) e
 // from begins a query of a machine's points of a measurement in span.
 func (h *History) from(measurement, machine string, span plant.Span) string {
 	return fmt.Sprintf("from(bucket: %s) |> range(start: %s, stop: %s) |> filter(fn: (r) => r._measurement == %s and r.machine == %s)",
-		quote(h.bucket), literal(span.From), literal(span.To), quote(measurement), quote(string(appendPlain(nil, machine))))
+		quote(h.bucket), literal(border(span.From)), literal(border(span.To)), quote(measurement), quote(string(appendPlain(nil, machine))))
+}
+
+// border gives a time that parts whole milliseconds as t does: those before t
+// are before it, the others after it. No reading is at it, so that it does not
+// matter that the end of a range belongs to it in InfluxDB 1.8 and not in 2.x.
+func border(t plant.Time) plant.Time {
+	return (t + plant.Millisecond - 1).Floor(time.Millisecond) - plant.Millisecond/2
 }
 
 // literal gives a time as Flux writes it.

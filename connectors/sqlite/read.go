@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"linetwin/plant"
 )
@@ -221,5 +222,5 @@ func value(kind plant.Kind, column driver.Value) (plant.Value, error) {
 // milli gives the first whole millisecond at or after t: readings, which have
 // whole ones, are before t where they are before that.
 func milli(t plant.Time) int64 {
-	return (t + plant.Millisecond - 1).Floor(1e6).Milli()
+	return (t + plant.Millisecond - 1).Floor(time.Millisecond).Milli()
 }

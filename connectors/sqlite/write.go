@@ -173,7 +173,7 @@ func wrong(b *plant.Batch, r *plant.Reading) string {
 		return "it is " + r.Quality.String() + " and has no value"
 	}
 	if f := r.Value.Float(); math.IsNaN(f) || math.IsInf(f, 0) {
-		return "its value is no number"
+		return "its value is " + r.Value.String() + ", which is no number"
 	}
 	return ""
 }
