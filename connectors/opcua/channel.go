@@ -43,6 +43,12 @@ type undecodableError struct{ err error }
 func (e undecodableError) Error() string { return e.err.Error() }
 func (e undecodableError) Unwrap() error { return e.err }
 
+// protocolError is an answer that no server may give.
+type protocolError struct{ err error }
+
+func (e protocolError) Error() string { return e.err.Error() }
+func (e protocolError) Unwrap() error { return e.err }
+
 // token is a set of keys that client and server agreed upon for a time.
 type token struct {
 	id    uint32
@@ -125,7 +131,7 @@ func (c *channel) hello() error {
 	b := append([]byte("HELF\x00\x00\x00\x00"), body...)
 	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
 	if _, err := c.conn.Write(b); err != nil {
-		return err
+		return plain(err)
 	}
 	b, err = c.readChunk()
 	if err != nil {
@@ -145,14 +151,23 @@ func (c *channel) hello() error {
 	return nil
 }
 
+// plain takes the addresses out of a network error: our port is another one in
+// each connection, and the error of the same fault shall be the same.
+func plain(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the server closed the connection")
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
+}
+
 // readChunk reads one chunk. The server's error message is an error.
 func (c *channel) readChunk() ([]byte, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(c.conn, head[:]); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, errors.New("the server closed the connection")
-		}
-		return nil, err
+		return nil, plain(err)
 	}
 	size := binary.LittleEndian.Uint32(head[4:])
 	if size < 8 || size > bufferSize {
@@ -161,7 +176,7 @@ func (c *channel) readChunk() ([]byte, error) {
 	b := make([]byte, size)
 	copy(b, head[:])
 	if _, err := io.ReadFull(c.conn, b[8:]); err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	if string(b[:3]) == "ERR" {
 		var e uacp.Error
@@ -451,7 +466,7 @@ func (c *channel) send(ctx context.Context, id uint32, req ua.Request, session *
 			_, err = c.conn.Write(b)
 		}
 		if err != nil {
-			err = fmt.Errorf("send: %w", err)
+			err = fmt.Errorf("send: %w", plain(err))
 			c.fail(err)
 			return err
 		}

@@ -34,35 +34,35 @@ type Config struct {
 	// has no default, and what the server offers must match it exactly.
 	Security string `yaml:"security"`
 	// User signs in; anonymous without a name.
-	User User `yaml:"user"`
+	User User `yaml:"user,omitempty"`
 	// Mode is poll (default) or subscribe.
-	Mode string `yaml:"mode"`
+	Mode string `yaml:"mode,omitempty"`
 	// Timeout is how long one request may take; 2s by default.
-	Timeout time.Duration `yaml:"timeout"`
+	Timeout time.Duration `yaml:"timeout,omitempty"`
 	// Batch is the number of nodes in one request; 0 takes what the server says
 	// it can (at most 1000), or 100 if it says nothing.
-	Batch int `yaml:"batch"`
+	Batch int `yaml:"batch,omitempty"`
 	// Publishing is how often a subscription reports; 500ms by default.
-	Publishing time.Duration `yaml:"publishing"`
+	Publishing time.Duration `yaml:"publishing,omitempty"`
 	// Sampling is how often the server looks at a subscribed node; by default
 	// the device's interval.
-	Sampling time.Duration `yaml:"sampling"`
+	Sampling time.Duration `yaml:"sampling,omitempty"`
 	// Queue is how many changes of one node the server keeps between two
 	// reports; by default publishing/sampling + 2.
-	Queue int `yaml:"queue"`
+	Queue int `yaml:"queue,omitempty"`
 	// Heartbeat is a node that changes all the time, subscribed beside the
 	// signals so that a quiet machine can be told from a dead subscription.
 	// i=2258 (the server's clock) by default; "none" for none.
-	Heartbeat string `yaml:"heartbeat"`
+	Heartbeat string `yaml:"heartbeat,omitempty"`
 }
 
 // User is an account on the server.
 type User struct {
 	Name     string       `yaml:"name"`
-	Password plant.Secret `yaml:"password"`
+	Password plant.Secret `yaml:"password,omitempty"`
 	// Plain allows the password to travel unencrypted, where server and
 	// security settings would have it so. Otherwise such a server is refused.
-	Plain bool `yaml:"plain"`
+	Plain bool `yaml:"plain,omitempty"`
 }
 
 // Signal is one value of a server's address space.
@@ -74,12 +74,12 @@ type Signal struct {
 	// Type is the OPC UA type the node must have, as in int32; see Types.
 	Type string `yaml:"type"`
 	// Index takes one element, counted from 0, of an array.
-	Index *int `yaml:"index"`
+	Index *int `yaml:"index,omitempty"`
 	// Scale and Offset make a float of a number: value*scale + offset.
-	Scale       *float64 `yaml:"scale"`
-	Offset      *float64 `yaml:"offset"`
-	Unit        string   `yaml:"unit"`
-	Description string   `yaml:"description"`
+	Scale       *float64 `yaml:"scale,omitempty"`
+	Offset      *float64 `yaml:"offset,omitempty"`
+	Unit        string   `yaml:"unit,omitempty"`
+	Description string   `yaml:"description,omitempty"`
 }
 
 const (

@@ -129,7 +129,7 @@ func newDecoder(s Signal) decoder {
 
 // kind is what values of the signal are.
 func (d *decoder) kind() plant.Kind {
-	if d.scaled {
+	if d.scaled && d.want.numeric() {
 		return plant.KindFloat
 	}
 	return d.want.kind
@@ -181,7 +181,8 @@ func statusName(s ua.StatusCode) string {
 	return strings.NewReplacer("ID", "Id", "URI", "Uri", "TCP", "Tcp", "OK", "Good").Replace(name)
 }
 
-// value decodes a variant; reason tells why there is no value.
+// value decodes a variant; reason tells why there is no value. It is the same
+// text each time, so that a signal that stays bad is told of once.
 func (d *decoder) value(v *ua.Variant) (_ plant.Value, reason string) {
 	if v == nil || v.Type() == ua.TypeIDNull {
 		return plant.Value{}, "no value"
@@ -192,7 +193,7 @@ func (d *decoder) value(v *ua.Variant) (_ plant.Value, reason string) {
 	}
 	if v.Has(ua.VariantArrayValues) {
 		if d.index < 0 {
-			return plant.Value{}, fmt.Sprintf("configured a single %s, but the server sent an array of %d: set index", d.want.name, v.ArrayLength())
+			return plant.Value{}, "configured a single " + d.want.name + ", but the server sent an array: set index"
 		}
 		if len(v.ArrayDimensions()) > 1 {
 			return plant.Value{}, fmt.Sprintf("the server sent an array of %d dimensions, only one can be read", len(v.ArrayDimensions()))
@@ -202,7 +203,7 @@ func (d *decoder) value(v *ua.Variant) (_ plant.Value, reason string) {
 		}
 		var ok bool
 		if raw, ok = element(raw, d.index); !ok {
-			return plant.Value{}, fmt.Sprintf("index %d is outside the array of %d", d.index, v.ArrayLength())
+			return plant.Value{}, fmt.Sprintf("the array has no index %d", d.index)
 		}
 	} else {
 		if v.Type() != d.want.id {
@@ -251,7 +252,7 @@ func (d *decoder) scalar(raw any) (plant.Value, string) {
 			return d.float(float64(x))
 		}
 		if x > math.MaxInt64 {
-			return plant.Value{}, fmt.Sprintf("%d is above the largest integer, %d", x, int64(math.MaxInt64))
+			return plant.Value{}, "above the largest integer, 9223372036854775807"
 		}
 		return d.integer(int64(x))
 	case float32:

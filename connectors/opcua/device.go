@@ -102,6 +102,12 @@ func newDevice(machine string, every time.Duration, cfg Config, signals []Signal
 	return d, nil
 }
 
+// Kind gives what kind of values the signal has; none if its type is wrong.
+func (s Signal) Kind() plant.Kind {
+	d := newDecoder(s)
+	return d.kind()
+}
+
 // Signals gives what the device reads, in the order of the settings.
 func (d *Device) Signals() []plant.Signal { return d.names }
 
@@ -118,9 +124,7 @@ func (d *Device) Offset() time.Duration { return time.Duration(d.offset.Load()) 
 func (d *Device) Connect(ctx context.Context) (err error) {
 	begin := time.Now()
 	d.release()
-	if d.stamper.floor != 0 {
-		d.stamper.claimed(plant.At(begin))
-	}
+	d.stamper.claimed(plant.At(begin)) // whatever was before, others may have claimed it
 	defer d.guard(begin, &err)
 	s, err := d.link.acquire(ctx, d.cfg.Timeout)
 	if err != nil {
@@ -190,13 +194,14 @@ func (d *Device) guard(begin time.Time, err *error) {
 func (d *Device) lost(ctx context.Context, s *session, err error) error {
 	var fault faultError
 	var garbled undecodableError
+	var wrong protocolError
 	switch {
-	case ctx.Err() != nil || s.broken() != nil:
+	case errors.Is(ctx.Err(), context.Canceled) || s.broken() != nil:
 	case errors.Is(err, errTimeout):
-		if probe := s.alive(ctx, d.cfg.Timeout); probe != nil && ctx.Err() == nil {
+		if probe := s.alive(context.WithoutCancel(ctx), d.cfg.Timeout); probe != nil {
 			s.fail(fmt.Errorf("the server does not answer: %w", probe))
 		}
-	case errors.As(err, &fault), errors.As(err, &garbled):
+	case errors.As(err, &fault), errors.As(err, &garbled), errors.As(err, &wrong):
 		s.end(err)
 	}
 	return err

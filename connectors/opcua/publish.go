@@ -115,7 +115,7 @@ func (p *publisher) create(ctx context.Context, timeout, publishing time.Duratio
 		p.subs = make(map[uint32]*subscription)
 	}
 	if p.subs[sub.id] != nil {
-		return nil, fmt.Errorf("create subscription: the server gave number %d twice", sub.id)
+		return nil, errors.New("create subscription: the server gave a number twice")
 	}
 	p.subs[sub.id] = sub
 	if !p.running {
@@ -231,7 +231,7 @@ func (p *publisher) deliver(sub *subscription, res *ua.PublishResponse, at time.
 	}
 	p.acks = append(p.acks, &ua.SubscriptionAcknowledgement{SubscriptionID: sub.id, SequenceNumber: m.SequenceNumber})
 	if m.SequenceNumber != sub.next {
-		sub.fail(fmt.Errorf("report %d of the subscription is missing, %d came", sub.next, m.SequenceNumber))
+		sub.fail(errors.New("a report of the subscription is missing"))
 		return
 	}
 	if sub.next++; sub.next == 0 {

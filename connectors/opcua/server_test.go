@@ -18,8 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/server"
 	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uasc"
 	"go.uber.org/goleak"
 
 	"linetwin/plant"
@@ -93,58 +95,115 @@ func (s *space) onRead(f func()) {
 type testServer struct {
 	*server.Server
 	space  *space
-	port   int
-	cert   []byte
+	proxy  *proxy
 	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	behind time.Duration               // how far the server's clock is
+	refuse func(*ua.ReadRequest) error // a fault of the whole service, if it gives one
+	sizes  []int                       // of the read requests
+	empty  bool                        // answers hold no results
+}
+
+// with changes how the server behaves.
+func (t *testServer) with(change func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change()
+}
+
+// requests gives the sizes of the read requests since the last call.
+func (t *testServer) requests() []int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := t.sizes
+	t.sizes = nil
+	return all
+}
+
+// read is the library's read service with faults on demand.
+func (t *testServer) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
+	req := r.(*ua.ReadRequest)
+	t.mu.Lock()
+	refuse, behind, empty := t.refuse, t.behind, t.empty
+	t.sizes = append(t.sizes, len(req.NodesToRead))
+	t.mu.Unlock()
+	if refuse != nil {
+		if err := refuse(req); err != nil {
+			return nil, err
+		}
+	}
+	res := &ua.ReadResponse{ResponseHeader: header(req, behind)}
+	for _, n := range req.NodesToRead {
+		dv := &ua.DataValue{EncodingMask: ua.DataValueStatusCode, Status: ua.StatusBadNodeIDUnknown}
+		if ns, err := t.Namespace(int(n.NodeID.Namespace())); err == nil {
+			dv = ns.Attribute(n.NodeID, n.AttributeID)
+		}
+		if !empty {
+			res.Results = append(res.Results, dv)
+		}
+	}
+	return res, nil
+}
+
+func header(req ua.Request, behind time.Duration) *ua.ResponseHeader {
+	return &ua.ResponseHeader{Timestamp: time.Now().Add(-behind), RequestHandle: req.Header().RequestHandle,
+		ServiceDiagnostics: &ua.DiagnosticInfo{}, AdditionalHeader: ua.NewExtensionObject(nil)}
 }
 
 type serverOptions struct {
-	port   int // 0 for any
-	before int // namespaces before the one of the test
-	cert   []byte
-	key    *rsa.PrivateKey
-	more   []server.Option
+	port     int // 0 for any
+	before   int // namespaces before the one of the test
+	cert     []byte
+	key      *rsa.PrivateKey
+	more     []server.Option
+	handlers map[uint16]server.Handler // in place of the library's
 }
 
-func (t *testServer) url() string { return fmt.Sprintf("opc.tcp://127.0.0.1:%d", t.port) }
+func (t *testServer) url() string { return fmt.Sprintf("opc.tcp://127.0.0.1:%d", t.proxy.port()) }
 
-// startServer starts a server and stops it when the test ends.
+// startServer starts a server behind a proxy and stops it when the test ends.
 func startServer(t testing.TB, o serverOptions) *testServer {
 	t.Helper()
 	for try := 0; ; try++ {
-		s, err := tryServer(o)
+		p := startProxy(t, o.port, "")
+		s, err := tryServer(o, p)
 		if err == nil {
 			t.Cleanup(s.stop)
 			return s
 		}
+		p.stop()
 		if try == 20 {
 			t.Fatal(err)
 		}
-		time.Sleep(50 * time.Millisecond) // the port may still be held by the server before
 	}
 }
 
-func tryServer(o serverOptions) (*testServer, error) {
-	port := o.port
-	if port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		port = l.Addr().(*net.TCPAddr).Port
-		l.Close()
+func tryServer(o serverOptions, p *proxy) (*testServer, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
 	}
-	opts := []server.Option{server.EndPoint("127.0.0.1", port), server.EnableAuthMode(ua.UserTokenTypeAnonymous),
-		server.EnableSecurity("None", ua.MessageSecurityModeNone), server.ServerName("test")}
+	port := l.Addr().(*net.TCPAddr).Port
+	p.mu.Lock()
+	p.server = l.Addr().String()
+	p.mu.Unlock()
+	l.Close() // the library wants to know its port beforehand
+	opts := []server.Option{server.EndPoint("127.0.0.1", port), server.EndPoint("127.0.0.1", p.port()),
+		server.EnableAuthMode(ua.UserTokenTypeAnonymous), server.EnableSecurity("None", ua.MessageSecurityModeNone), server.ServerName("test")}
 	if o.key != nil {
 		opts = append(opts, server.Certificate(o.cert), server.PrivateKey(o.key))
 	}
-	s := &testServer{Server: server.New(append(opts, o.more...)...), port: port, cert: o.cert}
+	s := &testServer{Server: server.New(append(opts, o.more...)...), proxy: p}
 	for i := range o.before {
 		server.NewNodeNameSpace(s.Server, fmt.Sprintf("urn:linetwin:other:%d", i))
 	}
 	s.space = &space{NodeNameSpace: server.NewNameSpace(spaceURI), srv: s.Server, values: make(map[string]*ua.DataValue)}
 	s.AddNamespace(s.space)
+	s.RegisterHandler(id.ReadRequest_Encoding_DefaultBinary, s.read)
+	for kind, h := range o.handlers {
+		s.RegisterHandler(kind, h)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	if err := s.Start(ctx); err != nil {
@@ -155,6 +214,7 @@ func tryServer(o serverOptions) (*testServer, error) {
 }
 
 func (t *testServer) stop() {
+	t.proxy.stop()
 	t.Close()
 	t.cancel()
 }

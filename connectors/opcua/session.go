@@ -296,7 +296,7 @@ func (s *session) readAll(ctx context.Context, timeout time.Duration, req *ua.Re
 		return nil, undecodableError{fmt.Errorf("the answer is a %T", res)}
 	}
 	if len(r.Results) != len(req.NodesToRead) {
-		return nil, fmt.Errorf("asked for %d values, the server sent %d", len(req.NodesToRead), len(r.Results))
+		return nil, protocolError{fmt.Errorf("asked for %d values, the server sent %d", len(req.NodesToRead), len(r.Results))}
 	}
 	return r.Results, nil
 }

@@ -174,11 +174,11 @@ func (d *Device) watch(ctx context.Context, s *session, silent time.Duration) er
 	}
 	if idle := time.Since(time.Unix(0, s.used.Load())); idle > patience {
 		if err := s.alive(ctx, d.cfg.Timeout); err != nil {
-			return fmt.Errorf("the subscription is silent since %v, and so is the server: %w", silent.Round(time.Millisecond), err)
+			return fmt.Errorf("the subscription is silent, and so is the server: %w", err)
 		}
 	}
 	if silent > d.sub.keepAlive+patience {
-		return fmt.Errorf("the subscription is silent since %v, though the server lives", silent.Round(time.Millisecond))
+		return errors.New("the subscription is silent, though the server lives")
 	}
 	return nil
 }
