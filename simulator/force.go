@@ -58,7 +58,8 @@ func (p *Plant) Set(id, signal string, value any) (time.Time, error) {
 }
 
 // Jam stops a machine now with a fault code for a time of the process, at
-// least 10 s. A machine that is jammed stays as it is.
+// least 10 s. A machine that is jammed already stays as it is, which is an
+// error.
 func (p *Plant) Jam(id string, code int64, length time.Duration) (time.Time, error) {
 	m, err := p.find(id)
 	if err != nil {
@@ -67,6 +68,9 @@ func (p *Plant) Jam(id string, code int64, length time.Duration) (time.Time, err
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sync()
+	if m.hold&holdJam != 0 {
+		return time.Time{}, fmt.Errorf("jam %s: it is jammed already", id)
+	}
 	p.model.jam(m.station, code, length.Milliseconds())
 	return p.wall(p.model.now), nil
 }

@@ -31,7 +31,7 @@ func (m *model) addLine(p *linePlan) {
 		s.toFailure = exponential(s.rng, s.mtbf)
 		s.start(m.anchor)
 		m.stations, l.stations = append(m.stations, s), append(l.stations, s)
-		m.ledger.add(s)
+		m.ledger.accounts = append(m.ledger.accounts, account{})
 		m.derive(s)
 		if s.micro > 0 {
 			m.schedule(m.now+exponential(s.rng, s.micro), evHold, s.index, 0)

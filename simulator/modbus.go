@@ -18,28 +18,34 @@ import (
 // lastRegister is the highest address of a unit's tables.
 const lastRegister = 127
 
-// modbusServer is one Modbus TCP address with its units: one controller, or
-// the gateway to a serial line.
+// modbusServer is one Modbus TCP address.
 type modbusServer struct {
-	plant *Plant
-	name  string
-	host  string
-	units map[uint8]*machine
+	name    string
+	host    string
+	handler modbus.RequestHandler
+	units   map[uint8]*machine // of the plant
 
 	mu     sync.Mutex // guards what follows
 	port   int        // 0: any
 	server *modbus.ModbusServer
 }
 
+// newModbusServer makes a server offset ports after address; port 0 stays 0.
+func newModbusServer(name, address string, offset int) *modbusServer {
+	host, text, _ := net.SplitHostPort(address)
+	port, _ := strconv.Atoi(text)
+	if port != 0 {
+		port += offset
+	}
+	return &modbusServer{name: name, host: host, port: port}
+}
+
 func (p *Plant) modbusServers() []*modbusServer {
-	host, port, _ := net.SplitHostPort(p.cfg.Modbus)
-	first, _ := strconv.Atoi(port)
 	var all []*modbusServer
 	for i := range modbusPorts {
-		s := &modbusServer{plant: p, name: fmt.Sprintf("modbus-%d", i+1), host: host, units: map[uint8]*machine{}}
-		if first != 0 {
-			s.port = first + i
-		}
+		s := newModbusServer(fmt.Sprintf("modbus-%d", i+1), p.cfg.Modbus, i)
+		s.units = map[uint8]*machine{}
+		s.handler = modbusUnits{p, s.units}
 		for _, st := range p.model.stations {
 			if st.protocol == modbusTCP && st.port == i {
 				s.units[st.unit] = p.machines[st.id]
@@ -94,7 +100,7 @@ func (s *modbusServer) open(port int) error {
 		Timeout:    5 * time.Minute,
 		MaxClients: 64,
 		Logger:     log.New(io.Discard, "", 0),
-	}, s)
+	}, s.handler)
 	if err == nil {
 		err = server.Start()
 	}
@@ -127,8 +133,15 @@ func (s *modbusServer) refuse() {
 	}
 }
 
+// modbusUnits answers for the machines behind one address: one controller, or
+// the gateway to a serial line.
+type modbusUnits struct {
+	plant *Plant
+	units map[uint8]*machine
+}
+
 // HandleHoldingRegisters answers function 3; writing is refused.
-func (s *modbusServer) HandleHoldingRegisters(r *modbus.HoldingRegistersRequest) ([]uint16, error) {
+func (s modbusUnits) HandleHoldingRegisters(r *modbus.HoldingRegistersRequest) ([]uint16, error) {
 	if r.IsWrite {
 		return nil, modbus.ErrIllegalFunction
 	}
@@ -136,21 +149,21 @@ func (s *modbusServer) HandleHoldingRegisters(r *modbus.HoldingRegistersRequest)
 }
 
 // HandleInputRegisters answers function 4.
-func (s *modbusServer) HandleInputRegisters(r *modbus.InputRegistersRequest) ([]uint16, error) {
+func (s modbusUnits) HandleInputRegisters(r *modbus.InputRegistersRequest) ([]uint16, error) {
 	return s.read(r.UnitId, true, r.Addr, r.Quantity)
 }
 
 // HandleCoils refuses: the plant has none.
-func (s *modbusServer) HandleCoils(*modbus.CoilsRequest) ([]bool, error) {
+func (s modbusUnits) HandleCoils(*modbus.CoilsRequest) ([]bool, error) {
 	return nil, modbus.ErrIllegalFunction
 }
 
 // HandleDiscreteInputs refuses: the plant has none.
-func (s *modbusServer) HandleDiscreteInputs(*modbus.DiscreteInputsRequest) ([]bool, error) {
+func (s modbusUnits) HandleDiscreteInputs(*modbus.DiscreteInputsRequest) ([]bool, error) {
 	return nil, modbus.ErrIllegalFunction
 }
 
-func (s *modbusServer) read(unit uint8, input bool, first, count uint16) ([]uint16, error) {
+func (s modbusUnits) read(unit uint8, input bool, first, count uint16) ([]uint16, error) {
 	m := s.units[unit]
 	if m == nil {
 		return nil, modbus.ErrGWTargetFailedToRespond

@@ -36,7 +36,6 @@ type model struct {
 // of plans.
 func newModel(seed uint64, anchor int64, plans []linePlan) *model {
 	m := &model{now: anchor, anchor: anchor, seed: seed, calendar: newCalendar(anchor)}
-	m.ledger.anchor = anchor
 	for i := range plans {
 		m.addLine(&plans[i])
 	}

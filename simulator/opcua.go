@@ -15,7 +15,7 @@ import (
 	"github.com/gopcua/opcua/ua"
 )
 
-// opcuaTick is how often the server looks for changes to publish.
+// opcuaTick is how often the plant's server looks for changes to publish.
 const opcuaTick = 10 * time.Millisecond
 
 // opcuaNode is one variable. read and rev are called with the server's lock
@@ -35,6 +35,7 @@ type opcuaNode struct {
 type opcuaConfig struct {
 	address  string // host:port
 	identity identity
+	tick     time.Duration // how often changes are looked for
 	nodes    []opcuaNode
 	lock     sync.Locker
 	sync     func() // brings what nodes read to the present, lock held
@@ -133,7 +134,7 @@ func (s *opcuaServer) launch(port int) error {
 
 // run publishes changes until ctx ends, then closes the server.
 func (s *opcuaServer) run(ctx context.Context) error {
-	tick := time.NewTicker(opcuaTick)
+	tick := time.NewTicker(s.tick)
 	defer tick.Stop()
 	second := time.Now()
 	for {

@@ -9,7 +9,7 @@ import (
 
 // newOPCUAServer makes the server of the plant's OPC UA machines.
 func newOPCUAServer(p *Plant) *opcuaServer {
-	c := opcuaConfig{address: p.cfg.OPCUA, identity: p.certificate, lock: &p.mu, sync: p.sync}
+	c := opcuaConfig{address: p.cfg.OPCUA, identity: p.certificate, tick: opcuaTick, lock: &p.mu, sync: p.sync}
 	for _, s := range p.model.stations {
 		if s.protocol != opcUA {
 			continue

@@ -132,14 +132,18 @@ func (i *opcuaInstance) touch(n *ua.NodeID) {
 	i.mu.Unlock()
 }
 
-// publish hands what has changed to the subscriptions. One whose queue is full
-// gets the value of a later tick.
+// patienceWithQueue is how long a full queue of a subscription is waited for.
+const patienceWithQueue = 20 * time.Millisecond
+
+// publish hands what has changed to the subscriptions. One whose queue stays
+// full gets the value of a later tick.
 func (i *opcuaInstance) publish() {
 	i.findChanges()
 	i.mu.Lock()
 	dirty := i.dirty
 	i.dirty = map[string]*ua.NodeID{}
 	i.mu.Unlock()
+	stuck := map[*server.Subscription]bool{}
 	items := i.server.MonitoredItemService
 	for key, n := range dirty {
 		items.Mu.Lock()
@@ -150,22 +154,38 @@ func (i *opcuaInstance) publish() {
 		}
 		value := i.current(key, n)
 		items.Mu.Lock()
-		full := false
+		again := false
 		for _, item := range items.Nodes[key] {
 			v := value
 			if a := item.Req.ItemToMonitor.AttributeID; a != ua.AttributeIDValue {
 				v = i.attribute(n, a)
 			}
-			select {
-			case item.Sub.NotifyChannel <- &ua.MonitoredItemNotification{ClientHandle: item.Req.RequestedParameters.ClientHandle, Value: v}:
-			default:
-				full = true
+			if !stuck[item.Sub] && !offer(item, v) {
+				stuck[item.Sub] = true
 			}
+			again = again || stuck[item.Sub]
 		}
 		items.Mu.Unlock()
-		if full {
+		if again {
 			i.touch(n)
 		}
+	}
+}
+
+// offer puts a notification into a subscription's queue, and tells whether
+// there was room.
+func offer(item *server.MonitoredItem, v *ua.DataValue) bool {
+	n := &ua.MonitoredItemNotification{ClientHandle: item.Req.RequestedParameters.ClientHandle, Value: v}
+	select {
+	case item.Sub.NotifyChannel <- n:
+		return true
+	default:
+	}
+	select {
+	case item.Sub.NotifyChannel <- n:
+		return true
+	case <-time.After(patienceWithQueue):
+		return false
 	}
 }
 

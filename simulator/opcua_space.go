@@ -42,7 +42,7 @@ func (i *opcuaInstance) build(turn int) {
 		n := &nodes[k]
 		space := spaces[n.namespace]
 		parent := i.folder(space, folders, n.folders)
-		node := variable(space.ID(), n, i.lockedRead(n))
+		node := variable(space.ID(), n, i.owner.tick, i.lockedRead(n))
 		space.AddNode(node)
 		parent.AddRef(node, id.HasComponent, true)
 		i.nodes[node.ID().String()] = n
@@ -69,7 +69,7 @@ func (i *opcuaInstance) folder(space *server.NodeNameSpace, known map[string]*se
 	return n
 }
 
-func variable(space uint16, n *opcuaNode, read func() *ua.DataValue) *server.Node {
+func variable(space uint16, n *opcuaNode, tick time.Duration, read func() *ua.DataValue) *server.Node {
 	description := &ua.LocalizedText{Locale: "en", Text: n.description}
 	description.UpdateMask()
 	readOnly := byte(ua.AccessLevelTypeCurrentRead)
@@ -83,7 +83,7 @@ func variable(space uint16, n *opcuaNode, read func() *ua.DataValue) *server.Nod
 		ua.AttributeIDAccessLevel:             server.DataValueFromValue(readOnly),
 		ua.AttributeIDUserAccessLevel:         server.DataValueFromValue(readOnly),
 		ua.AttributeIDHistorizing:             server.DataValueFromValue(false),
-		ua.AttributeIDMinimumSamplingInterval: server.DataValueFromValue(float64(opcuaTick / time.Millisecond)),
+		ua.AttributeIDMinimumSamplingInterval: server.DataValueFromValue(float64(tick / time.Millisecond)),
 	}, nil, read)
 }
 

@@ -197,7 +197,7 @@ func (p *Plant) catchUp(ctx context.Context) error {
 		p.model.advance(now)
 		p.start = time.UnixMilli(p.model.now)
 		p.model.goLive(p.model.now, p.cfg.Speed)
-		p.model.ledger.keep = p.model.now
+		p.model.ledger.live = true
 		return nil
 	}
 }
@@ -330,7 +330,7 @@ func limit(x float64) *float64 {
 	return &x
 }
 
-// lines gives the names of the plant's machines for error texts.
+// names gives the ids of the plant's machines for error texts.
 func (p *Plant) names() string {
 	var names []string
 	for _, s := range p.model.stations {

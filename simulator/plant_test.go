@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/gopcua/opcua"
-	"github.com/gopcua/opcua/ua"
 	"github.com/simonvetter/modbus"
 	"go.uber.org/goleak"
 )
@@ -116,26 +115,4 @@ func opcuaClient(t *testing.T, url string, opts ...opcua.Option) *opcua.Client {
 	}
 	t.Cleanup(func() { c.Close(context.Background()) })
 	return c
-}
-
-func TestScratchLive(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1})
-	t.Log(p.Endpoints())
-	c := opcuaClient(t, p.Endpoints()[0].URL)
-	ns, err := c.NamespaceArray(t.Context())
-	t.Log(ns, err)
-	req := &ua.ReadRequest{}
-	for _, n := range []string{"A.Calibration.State", "A.Calibration.Good", "A.Calibration.Product", "A.Calibration.TripTime", "A.Calibration.Nope"} {
-		req.NodesToRead = append(req.NodesToRead, &ua.ReadValueID{NodeID: ua.NewStringNodeID(1, n), AttributeID: ua.AttributeIDValue})
-	}
-	res, err := c.Read(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range res.Results {
-		t.Log(r.Status, r.SourceTimestamp, r.Value)
-	}
-	mc := modbusClient(t, machineOf(t, p, "a-riveting"))
-	regs, err := mc.ReadRegisters(0, 18, modbus.HOLDING_REGISTER)
-	t.Log(regs, err)
 }

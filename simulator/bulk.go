@@ -1,0 +1,151 @@
+package simulator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/ua"
+	"github.com/simonvetter/modbus"
+	"golang.org/x/sync/errgroup"
+)
+
+// BulkConfig asks for many signals that all change together, to measure what
+// reads them.
+type BulkConfig struct {
+	Signals int           // 1 to 60,000
+	Every   time.Duration // between changes; default 1s
+	OPCUA   string        // default 127.0.0.1:0
+	Modbus  string        // default 127.0.0.1:0
+	Folder  string        // keeps the OPC UA server's certificate
+}
+
+// BulkPlant serves the same numbers on an OPC UA server and on a Modbus server.
+// Signal i is, after k changes since the Unix epoch, the number k+i: as UInt32
+// on OPC UA, modulo 65536 in one holding register of unit 1 on Modbus.
+type BulkPlant struct {
+	every  time.Duration
+	count  int
+	ready  chan struct{}
+	opcua  *opcuaServer
+	modbus *modbusServer
+	der    []byte
+
+	mu   sync.Mutex // held while nodes are read
+	tick int64      // changes up to now
+}
+
+// Bulk makes a bulk plant; it binds nothing.
+func Bulk(cfg BulkConfig) (*BulkPlant, error) {
+	if cfg.Signals < 1 || cfg.Signals > 60_000 {
+		return nil, fmt.Errorf("bulk signals: found %d, allowed: 1 to 60000", cfg.Signals)
+	}
+	if cfg.Every <= 0 {
+		cfg.Every = time.Second
+	}
+	for _, address := range []*string{&cfg.OPCUA, &cfg.Modbus} {
+		if *address == "" {
+			*address = "127.0.0.1:0"
+		}
+		if err := checkLoopback(*address); err != nil {
+			return nil, fmt.Errorf("bulk address: found %q, allowed: %w", *address, err)
+		}
+	}
+	who, err := loadIdentity(cfg.Folder)
+	if err != nil {
+		return nil, err
+	}
+	b := &BulkPlant{every: cfg.Every, count: cfg.Signals, ready: make(chan struct{}), der: who.der}
+	b.sync()
+	nodes := make([]opcuaNode, cfg.Signals)
+	for i := range nodes {
+		nodes[i] = opcuaNode{
+			namespace: "urn:linetwin:bulk", name: fmt.Sprintf("S%05d", i), browse: fmt.Sprintf("S%05d", i), folders: []string{"bulk"}, dataType: id.UInt32,
+			read: func() *ua.DataValue { return b.value(i) },
+			rev:  func() uint32 { return uint32(b.tick) },
+		}
+	}
+	b.opcua = opcuaConfig{address: cfg.OPCUA, identity: who, tick: max(opcuaTick, min(cfg.Every/10, 100*time.Millisecond)), nodes: nodes, lock: &b.mu, sync: b.sync}.server()
+	b.modbus = newModbusServer("bulk", cfg.Modbus, 0)
+	b.modbus.handler = bulkRegisters{b}
+	return b, nil
+}
+
+// Node gives the OPC UA address of signal i, Address the Modbus one.
+func (b *BulkPlant) Node(i int) string { return fmt.Sprintf("nsu=urn:linetwin:bulk;s=S%05d", i) }
+
+// Address gives the Modbus address of signal i, in unit 1, type uint16.
+func (b *BulkPlant) Address(i int) string { return fmt.Sprintf("holding:%d", i) }
+
+// Ready is closed once both servers listen.
+func (b *BulkPlant) Ready() <-chan struct{} { return b.ready }
+
+// URLs gives the addresses of the OPC UA and the Modbus server.
+func (b *BulkPlant) URLs() (opcua, modbus string) { return b.opcua.url(), b.modbus.url() }
+
+// Certificate gives the OPC UA server's certificate, DER.
+func (b *BulkPlant) Certificate() []byte { return b.der }
+
+// Run serves until ctx ends.
+func (b *BulkPlant) Run(ctx context.Context) error {
+	if err := b.modbus.listen(); err != nil {
+		return err
+	}
+	defer b.modbus.refuse()
+	if err := b.opcua.open(); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.opcua.run(ctx) })
+	close(b.ready)
+	return group.Wait()
+}
+
+func (b *BulkPlant) sync() { b.tick = time.Now().UnixNano() / int64(b.every) }
+
+func (b *BulkPlant) value(i int) *ua.DataValue {
+	return &ua.DataValue{
+		EncodingMask:    ua.DataValueValue | ua.DataValueSourceTimestamp | ua.DataValueServerTimestamp,
+		Value:           ua.MustVariant(uint32(b.tick + int64(i))),
+		SourceTimestamp: time.Unix(0, b.tick*int64(b.every)), ServerTimestamp: time.Now(),
+	}
+}
+
+// bulkRegisters is the Modbus side of a bulk plant.
+type bulkRegisters struct{ *BulkPlant }
+
+// HandleHoldingRegisters answers function 3.
+func (b bulkRegisters) HandleHoldingRegisters(r *modbus.HoldingRegistersRequest) ([]uint16, error) {
+	if r.IsWrite || r.UnitId != 1 {
+		return nil, modbus.ErrIllegalFunction
+	}
+	if int(r.Addr)+int(r.Quantity) > b.count {
+		return nil, modbus.ErrIllegalDataAddress
+	}
+	b.mu.Lock()
+	b.sync()
+	tick := b.tick
+	b.mu.Unlock()
+	out := make([]uint16, r.Quantity)
+	for i := range out {
+		out[i] = uint16(tick + int64(r.Addr) + int64(i))
+	}
+	return out, nil
+}
+
+// HandleInputRegisters refuses: there are none.
+func (b bulkRegisters) HandleInputRegisters(*modbus.InputRegistersRequest) ([]uint16, error) {
+	return nil, modbus.ErrIllegalFunction
+}
+
+// HandleCoils refuses: there are none.
+func (b bulkRegisters) HandleCoils(*modbus.CoilsRequest) ([]bool, error) {
+	return nil, modbus.ErrIllegalFunction
+}
+
+// HandleDiscreteInputs refuses: there are none.
+func (b bulkRegisters) HandleDiscreteInputs(*modbus.DiscreteInputsRequest) ([]bool, error) {
+	return nil, modbus.ErrIllegalFunction
+}
