@@ -16,7 +16,8 @@ import (
 // clock and of what was done to it.
 type fixture struct {
 	clock func() plant.Time
-	quiet bool // no history to fill, so that answers do not change
+	base  plant.Time // when it began: states count from here
+	quiet bool       // no history to fill, so that answers do not change
 
 	mu     sync.Mutex
 	flips  map[string]plant.Class // machines whose class was set by hand
@@ -27,7 +28,7 @@ type fixture struct {
 }
 
 func newFixture(clock func() plant.Time) *fixture {
-	return &fixture{clock: clock, flips: map[string]plant.Class{}, since: map[string]plant.Time{}, acked: map[string]string{}, subs: map[chan plant.Change]bool{}}
+	return &fixture{clock: clock, base: clock(), flips: map[string]plant.Class{}, since: map[string]plant.Time{}, acked: map[string]string{}, subs: map[chan plant.Change]bool{}}
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -191,7 +192,7 @@ func figures(span plant.Span, pace float64) plant.Figures {
 func (f *fixture) machine(m machineSeed, l lineSeed, now plant.Time) plant.MachineSnapshot {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := plant.MachineSnapshot{ID: m.id, Name: m.name, Class: m.class, Small: m.small, State: m.state, Since: now.Add(-time.Duration(m.minutes * float64(time.Minute))),
+	out := plant.MachineSnapshot{ID: m.id, Name: m.name, Class: m.class, Small: m.small, State: m.state, Since: f.base.Add(-time.Duration(m.minutes * float64(time.Minute))),
 		Fault: m.fault, Why: m.why, Through: now.Add(-l.age), Gateway: "edge-1", Link: m.link}
 	if l.pace > 0 {
 		out.Good = int64(now.Sub(shiftStart(now)).Seconds() / 1.83 * l.pace)

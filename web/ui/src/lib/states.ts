@@ -1,5 +1,5 @@
 import type { Key } from '../words/en';
-import type { Class, Line, Machine } from './types';
+import type { Class, Machine } from './types';
 
 /** How a state looks and is called; the same on tiles, timelines and lists. */
 export type Look = 'run' | 'small' | 'stop' | 'changeover' | 'planned_stop' | 'starved' | 'blocked' | 'not_scheduled' | 'unknown';
@@ -15,16 +15,15 @@ export function stateWord(l: Look): Key {
 
 /** Whether the state shouts: its colour fills the whole field. */
 export function loud(l: Look): boolean {
-  return l === 'stop' || l === 'small' || l === 'changeover' || l === 'starved' || l === 'blocked';
+  return l === 'stop' || l === 'small' || waits(l);
+}
+
+/** Whether the machine only waits or is set up: beside a stop it shows a tint. */
+export function waits(l: Look): boolean {
+  return l === 'changeover' || l === 'starved' || l === 'blocked';
 }
 
 /** Whether the machine's device cannot be reached. */
 export function unplugged(m: Machine): boolean {
   return m.link === 'down' || m.link === 'connecting';
-}
-
-/** Lines that burn first: how much a line wants to be looked at. */
-export function urgency(l: Line): number {
-  const order: Look[] = ['stop', 'unknown', 'blocked', 'starved', 'small', 'changeover', 'planned_stop', 'run', 'not_scheduled'];
-  return order.indexOf(look(l.state.class, l.state.small));
 }
