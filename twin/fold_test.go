@@ -63,6 +63,11 @@ func TestFoldSegments(t *testing.T) {
 			s.state(at(5), "run") // sorted before stop: the last one holds
 			s.state(at(8), "run")
 		}, []string{"run 0s-5s", "stop 5s-8s", "run 8s-10m0s"}},
+		{"gone and back in one instant", func(s *foldScript) {
+			s.state(at(0), "run")
+			s.state(at(5), "clean") // sorted before run
+			s.state(at(5), "run")
+		}, []string{"run 0s-10m0s"}},
 		{"counters before the first state", func(s *foldScript) { s.count(at(1), "good", 5); s.state(at(4), "run") },
 			[]string{"unknown 1s-4s", "run 4s-10m0s"}},
 		{"fault after the stop", func(s *foldScript) {
@@ -126,6 +131,23 @@ func TestFoldSegments(t *testing.T) {
 			s.count(at(200), "good", 400)
 			s.state(at(200), "run")
 		}, []string{"run 0s-1m40s", "unknown 1m40s-3m20s", "run 3m20s-10m0s"}},
+		{"a reading inside the gap does not end the wait for the counter", func(s *foldScript) {
+			s.state(at(0), "run")
+			s.count(at(0), "good", 10)
+			s.gap(at(100), at(200))
+			s.count(at(150), "good", 30)
+			s.state(at(200), "run")
+			s.count(at(202), "good", 62)
+		}, []string{"run 0s-1m40s", "unknown 1m40s-3m20s 50", "run 3m20s-10m0s"}},
+		{"a second gap takes the pieces", func(s *foldScript) {
+			s.state(at(0), "run")
+			s.count(at(0), "good", 10)
+			s.gap(at(100), at(200))
+			s.state(at(200), "run")
+			s.gap(at(210), at(250))
+			s.state(at(250), "run")
+			s.count(at(250), "good", 40)
+		}, []string{"run 0s-1m40s", "unknown 1m40s-3m20s", "run 3m20s-3m30s", "unknown 3m30s-4m10s 30", "run 4m10s-10m0s"}},
 		{"the PLC away is a gap too", func(s *foldScript) {
 			s.state(at(0), "run")
 			s.count(at(0), "good", 10)
@@ -259,6 +281,12 @@ func TestFoldCounts(t *testing.T) {
 			s.state(sec(36001), "run")
 			s.count(sec(36001), "good", 2)
 		}, sum{good: 2, resets: 1}},
+		{"half way round is a reset, however long nobody looked", func(m *MachineModel) { m.Widths = map[plant.Role]int{plant.RoleGood: 16} }, func(s *foldScript) {
+			s.count(sec(0), "good", 500)
+			s.gap(sec(1), sec(70000))
+			s.state(sec(70000), "run")
+			s.count(sec(70000), "good", 3)
+		}, sum{good: 3, resets: 1}},
 		{"total with reject", totals(plant.RoleTotal, plant.RoleReject), func(s *foldScript) {
 			s.count(sec(0), "total", 10)
 			s.count(sec(0), "reject", 1)
@@ -378,6 +406,61 @@ func TestFoldSaysWhatItLeftOut(t *testing.T) {
 	}
 	if cp.Through != foldAt(2*time.Minute) {
 		t.Errorf("went back to %v", cp.Through)
+	}
+}
+
+// TestFoldForgetsFlicker: what was true for no time leaves no trace.
+func TestFoldForgetsFlicker(t *testing.T) {
+	for _, away := range []string{"clean", "9", "blocked"} {
+		plain, flicker := &foldScript{machine: "m"}, &foldScript{machine: "m"}
+		for _, s := range []*foldScript{plain, flicker} {
+			s.state(foldAt(0), "run")
+			s.count(foldAt(time.Second), "good", 5)
+			s.state(foldAt(2*time.Second), "run")
+		}
+		flicker.state(foldAt(2*time.Second), away)
+		_, _, a := plain.fold(foldModel(time.Second), foldAt(time.Minute))
+		_, _, b := flicker.fold(foldModel(time.Second), foldAt(time.Minute))
+		b.Why = ""
+		x, _ := a.Encode()
+		y, _ := b.Encode()
+		if string(x) != string(y) {
+			t.Errorf("%s:\n%s\n%s", away, x, y)
+		}
+	}
+}
+
+// TestFoldWaitsForFew: a machine that chatters while its counters are awaited
+// does not pile segments up.
+func TestFoldWaitsForFew(t *testing.T) {
+	s := &foldScript{machine: "m"}
+	s.state(foldAt(0), "run")
+	s.count(foldAt(0), "good", 5)
+	s.gap(foldAt(time.Second), foldAt(2*time.Second))
+	for i := range 3 * mostWaiting {
+		s.state(foldAt(2*time.Second+time.Duration(i)*100*time.Millisecond), []string{"run", "stop"}[i%2])
+		if _, _, cp := s.fold(foldModel(time.Second), foldAt(2*time.Second+time.Duration(i)*100*time.Millisecond)); len(cp.Held()) > mostWaiting+1 {
+			t.Fatalf("%d segments wait", len(cp.Held()))
+		}
+	}
+}
+
+func TestSortEvents(t *testing.T) {
+	s := &foldScript{machine: "m"}
+	s.state(foldAt(2), "run")
+	s.bad(foldAt(1), "state", "timeout")
+	s.state(foldAt(1), "run")
+	s.count(foldAt(1), "good", 1)
+	s.count(foldAt(1), "good", 1)
+	s.events = append(s.events, Event{Time: foldAt(1), Kind: EventOrder, Order: "o"}, Event{Time: foldAt(1), Kind: EventOrder, Order: "o"})
+	s.gap(foldAt(1), foldAt(2))
+	var got []string
+	for _, e := range SortEvents(s.events) {
+		got = append(got, fmt.Sprintf("%d %d %s%s %s", e.Time-foldDay, e.Kind, e.Order, e.Reading.Signal, e.Reading.Value))
+	}
+	want := []string{"1 0  –", "1 1 o –", "1 2 good 1", "1 2 state –", "1 2 state run", "2 2 state run"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
