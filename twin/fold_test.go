@@ -146,7 +146,7 @@ func TestFoldSegments(t *testing.T) {
 			s.state(at(200), "run")
 			s.gap(at(210), at(250))
 			s.state(at(250), "run")
-			s.count(at(250), "good", 40)
+			s.count(at(251), "good", 41)
 		}, []string{"run 0s-1m40s", "unknown 1m40s-3m20s", "run 3m20s-3m30s", "unknown 3m30s-4m10s 30", "run 4m10s-10m0s"}},
 		{"the PLC away is a gap too", func(s *foldScript) {
 			s.state(at(0), "run")
@@ -465,29 +465,43 @@ func TestSortEvents(t *testing.T) {
 }
 
 // TestFoldCheckpointIsItsOwn: a copy of a checkpoint does not change while the
-// fold goes on.
+// fold goes on from another copy.
 func TestFoldCheckpointIsItsOwn(t *testing.T) {
 	m := foldModel(time.Second)
+	at := func(s int) plant.Time { return foldAt(2*time.Minute + time.Duration(s)*time.Second) }
 	s := &foldScript{machine: "m"}
 	s.state(foldAt(0), "run")
 	s.count(foldAt(0), "good", 0)
-	s.gap(foldAt(time.Minute), foldAt(2*time.Minute))
-	s.state(foldAt(2*time.Minute), "run")
-	_, _, cp := s.fold(m, foldAt(2*time.Minute+time.Second))
-	kept := cp
+	s.gap(foldAt(time.Minute), at(0))
+	s.state(at(0), "run")
+	s.state(at(1), "stop")
+	_, _, kept := s.fold(m, at(1))
 	before, err := kept.Encode()
-	if err != nil || len(kept.Held()) != 1 || kept.ReplaceFrom() != foldAt(time.Minute) {
+	if err != nil || len(kept.Held()) != 2 || kept.ReplaceFrom() != foldAt(time.Minute) {
 		t.Fatalf("%s %v", before, err)
 	}
-	more := &foldScript{machine: "m"}
-	more.state(foldAt(2*time.Minute+2*time.Second), "stop")
-	more.count(foldAt(2*time.Minute+3*time.Second), "good", 30)
-	var out Output
-	m.Fold(&cp, more.events, foldAt(3*time.Minute), &out)
-	if after, _ := kept.Encode(); string(after) != string(before) {
-		t.Errorf("was %s\nis %s", before, after)
-	}
-	if got := segmentTexts(out.Segments); len(got) != 2 || got[0] != "unknown 1m0s-2m0s 27" {
-		t.Errorf("gave %v", got)
+	for _, c := range []struct {
+		name string
+		do   func(*foldScript)
+		want []string
+	}{
+		{"counted", func(s *foldScript) { s.count(at(3), "good", 30) }, []string{"unknown 1m0s-2m0s 27", "run 2m0s-2m1s"}},
+		{"ran on", func(s *foldScript) { s.state(at(2), "run"); s.count(at(3), "good", 13) }, []string{"unknown 1m0s-2m0s 10", "run 2m0s-2m1s", "stop 2m1s-2m2s"}},
+		{"changed over", func(s *foldScript) { s.state(at(5), "change"); s.count(at(6), "good", 16) }, []string{"unknown 1m0s-2m0s 10", "run 2m0s-2m1s", "stop 2m1s-2m5s"}},
+	} {
+		more := &foldScript{machine: "m"}
+		c.do(more)
+		cp := kept
+		other := kept
+		var out, unseen Output
+		m.Fold(&cp, more.events[:1], more.events[0].Time, &out)
+		m.Fold(&other, []Event{{Time: at(2), Kind: EventReading, Reading: plant.Reading{Machine: "m", Signal: "state", Value: plant.Text("blocked")}}}, at(2), &unseen)
+		m.Fold(&cp, more.events[1:], foldAt(3*time.Minute), &out)
+		if got := segmentTexts(out.Segments); !slices.Equal(got, c.want) {
+			t.Errorf("%s: gave %v, want %v", c.name, got, c.want)
+		}
+		if after, _ := kept.Encode(); string(after) != string(before) {
+			t.Errorf("%s: was %s\nis %s", c.name, before, after)
+		}
 	}
 }
