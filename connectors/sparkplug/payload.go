@@ -98,7 +98,20 @@ func faultAt(offset int, format string, args ...any) error {
 	return fmt.Errorf("payload at byte %d: %s", offset, fmt.Sprintf(format, args...))
 }
 
-// field reads one field at b[at:]: its number and, by its wire type, a number
+// fault names protowire's errors, which it gives as negative lengths.
+func fault(n int) string {
+	switch n {
+	case -1:
+		return "unexpected end"
+	case -2:
+		return "invalid field number"
+	case -3:
+		return "number of more than 64 bits"
+	}
+	return "no wire format of protobuf"
+}
+
+// readField reads one field at b[at:]: its number and, by its wire type, a number
 // or bytes; next is where the following one starts. Groups and unknown numbers
 // are for the caller to ignore.
 func readField(b []byte, at, base int) (num protowire.Number, typ protowire.Type, bits uint64, data []byte, next int, err error) {
@@ -110,7 +123,7 @@ func readField(b []byte, at, base int) (num protowire.Number, typ protowire.Type
 		var n int
 		num, typ, n = protowire.ConsumeTag(b[at:])
 		if n < 0 {
-			return 0, 0, 0, nil, 0, faultAt(base+at, "tag: %v", protowire.ParseError(n))
+			return 0, 0, 0, nil, 0, faultAt(base+at, "tag: %s", fault(n))
 		}
 		next = at + n
 	}
@@ -134,7 +147,7 @@ func readField(b []byte, at, base int) (num protowire.Number, typ protowire.Type
 		n = protowire.ConsumeFieldValue(num, typ, b[next:])
 	}
 	if n < 0 {
-		return 0, 0, 0, nil, 0, faultAt(base+next, "field %d: %v", num, protowire.ParseError(n))
+		return 0, 0, 0, nil, 0, faultAt(base+next, "field %d: %s", num, fault(n))
 	}
 	return num, typ, bits, data, next + n, nil
 }
