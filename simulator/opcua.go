@@ -43,16 +43,15 @@ type opcuaConfig struct {
 
 // opcuaServer serves the variables. It stands on gopcua's server, of which it
 // replaces the services that would publish nothing, accept nodes that do not
-// exist or fall over: Read, CreateSubscription and CreateMonitoredItems.
+// exist or fall over: Read, CreateSubscription, CreateMonitoredItems and
+// GetEndpoints. Clients reach it through a front.
 type opcuaServer struct {
 	opcuaConfig
-	host string
+	front front
 
 	mu       sync.Mutex // guards what follows
-	port     int        // 0: any
 	instance *opcuaInstance
-	gate     chan struct{} // closed on resume; nil: serves
-	turn     int           // restarts, each of which moves the namespaces' indexes
+	turn     int // restarts, each of which moves the namespaces' indexes
 }
 
 // opcuaInstance is one run of the library's server, which cannot be restarted.
@@ -60,6 +59,7 @@ type opcuaInstance struct {
 	owner  *opcuaServer
 	server *server.Server
 	cancel context.CancelFunc
+	url    string
 	nodes  map[string]*opcuaNode // by the text of the node id
 
 	mu    sync.Mutex
@@ -70,41 +70,57 @@ type opcuaInstance struct {
 func (c opcuaConfig) server() *opcuaServer {
 	host, port, _ := net.SplitHostPort(c.address)
 	n, _ := strconv.Atoi(port)
-	return &opcuaServer{opcuaConfig: c, host: host, port: n}
+	return &opcuaServer{opcuaConfig: c, front: front{host: host, port: n}}
 }
 
 func (s *opcuaServer) url() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return "opc.tcp://" + net.JoinHostPort(s.host, strconv.Itoa(s.port))
+	s.front.mu.Lock()
+	defer s.front.mu.Unlock()
+	return "opc.tcp://" + net.JoinHostPort(s.front.host, strconv.Itoa(s.front.port))
 }
 
-// open starts the server. Like the Modbus library, this one tells no port that
-// it was given.
+// open listens and starts the server behind.
 func (s *opcuaServer) open() error {
+	if err := s.front.open(); err != nil {
+		return fmt.Errorf("listen for OPC UA: %w", err)
+	}
+	if err := s.start(); err != nil {
+		s.front.close()
+		return err
+	}
+	return nil
+}
+
+// start starts the library's server on any free port. It tells no port that it
+// was given, so that a free one is found first; another process may snatch it,
+// hence the few tries.
+func (s *opcuaServer) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.instance != nil {
-		return nil
-	}
 	for try := 0; ; try++ {
-		port, err := freePort(s.host, s.port)
+		port, err := freePort("127.0.0.1", 0)
 		if err == nil {
 			err = s.launch(port)
 		}
 		if err == nil {
-			s.port = port
+			s.front.mu.Lock()
+			s.front.backend = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+			s.front.mu.Unlock()
 			return nil
 		}
-		if s.port != 0 || try == 9 || !errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("listen for OPC UA on %s:%d: %w", s.host, s.port, err)
+		if try == 9 || !errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("start the OPC UA server: %w", err)
 		}
 	}
 }
 
 func (s *opcuaServer) launch(port int) error {
+	s.front.mu.Lock()
+	frontPort := s.front.port
+	s.front.mu.Unlock()
 	srv := server.New(
-		server.EndPoint(s.host, port),
+		server.EndPoint("127.0.0.1", port), // where it listens
+		server.EndPoint(s.front.host, frontPort),
 		server.Certificate(s.identity.der),
 		server.PrivateKey(s.identity.key),
 		server.EnableSecurity("None", ua.MessageSecurityModeNone),
@@ -117,11 +133,12 @@ func (s *opcuaServer) launch(port int) error {
 		server.ManufacturerName("LineTwin"),
 		server.ProductName("LineTwin simulator"),
 	)
-	i := &opcuaInstance{owner: s, server: srv, nodes: map[string]*opcuaNode{}, dirty: map[string]*ua.NodeID{}, seen: map[string]uint32{}}
+	i := &opcuaInstance{owner: s, server: srv, url: s.url(), nodes: map[string]*opcuaNode{}, dirty: map[string]*ua.NodeID{}, seen: map[string]uint32{}}
 	i.build(s.turn)
 	srv.RegisterHandler(id.ReadRequest_Encoding_DefaultBinary, i.read)
 	srv.RegisterHandler(id.CreateSubscriptionRequest_Encoding_DefaultBinary, i.subscribe)
 	srv.RegisterHandler(id.CreateMonitoredItemsRequest_Encoding_DefaultBinary, i.monitor)
+	srv.RegisterHandler(id.GetEndpointsRequest_Encoding_DefaultBinary, i.endpoints)
 	ctx, cancel := context.WithCancel(context.Background())
 	i.cancel = cancel
 	if err := srv.Start(ctx); err != nil {
@@ -140,14 +157,13 @@ func (s *opcuaServer) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			s.resume()
 			s.close()
 			return nil
 		case now := <-tick.C:
 			s.mu.Lock()
-			i, frozen := s.instance, s.gate != nil
+			i := s.instance
 			s.mu.Unlock()
-			if i == nil || frozen {
+			if i == nil || s.front.frozen() {
 				continue
 			}
 			if now.Sub(second) >= time.Second {
@@ -159,10 +175,18 @@ func (s *opcuaServer) run(ctx context.Context) error {
 	}
 }
 
-// close ends the running instance: subscriptions first, which would otherwise
-// wait for their lifetime, and the context last, because the library's
-// connections need its loop to let go.
+// close ends the server and all connections.
 func (s *opcuaServer) close() {
+	s.front.thaw()
+	s.front.close()
+	s.end()
+	s.front.working.Wait()
+}
+
+// end ends the running instance. Connections go first and the context last,
+// because the library's connections need its loop to let go; subscriptions
+// would otherwise wait for their lifetime.
+func (s *opcuaServer) end() {
 	s.mu.Lock()
 	i := s.instance
 	s.instance = nil
@@ -170,6 +194,7 @@ func (s *opcuaServer) close() {
 	if i == nil {
 		return
 	}
+	s.front.cut()
 	i.dropSubscriptions()
 	i.server.Close()
 	i.dropSubscriptions()
@@ -189,47 +214,34 @@ func (i *opcuaInstance) dropSubscriptions() {
 	}
 }
 
-// stall freezes the server with its connections open, or closes it.
+// stall freezes the server with its connections open, or refuses them.
 func (s *opcuaServer) stall(mode string) error {
 	if mode == Refuse {
-		s.close()
+		s.front.thaw()
+		s.front.close()
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gate == nil {
-		s.gate = make(chan struct{})
-	}
+	s.front.freeze()
 	return nil
 }
 
 // resume undoes stall.
 func (s *opcuaServer) resume() error {
-	s.mu.Lock()
-	if s.gate != nil {
-		close(s.gate)
-		s.gate = nil
-	}
-	s.mu.Unlock()
-	return s.open()
+	s.front.thaw()
+	return s.front.open()
 }
 
-// restart closes the server and opens it again with its namespaces at other
+// restart ends the server and starts it again with its namespaces at other
 // indexes, as a download to a controller may leave it.
 func (s *opcuaServer) restart() error {
-	s.close()
+	s.front.thaw()
+	s.front.close()
+	s.end()
 	s.mu.Lock()
 	s.turn++
 	s.mu.Unlock()
-	return s.open()
-}
-
-// wait blocks while the server is frozen.
-func (s *opcuaServer) wait() {
-	s.mu.Lock()
-	gate := s.gate
-	s.mu.Unlock()
-	if gate != nil {
-		<-gate
+	if err := s.start(); err != nil {
+		return err
 	}
+	return s.front.open()
 }

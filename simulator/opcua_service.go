@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gopcua/opcua/server"
@@ -19,6 +20,19 @@ func header(r *ua.RequestHeader, status ua.StatusCode) *ua.ResponseHeader {
 	}
 }
 
+// endpoints tells only of the front (Part 4, 5.5.4), not of the port behind it.
+func (i *opcuaInstance) endpoints(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
+	req, ok := r.(*ua.GetEndpointsRequest)
+	if !ok {
+		return nil, ua.StatusBadRequestTypeInvalid
+	}
+	all := slices.DeleteFunc(i.server.Endpoints(), func(e *ua.EndpointDescription) bool { return e.EndpointURL != i.url })
+	for _, e := range all {
+		e.Server.DiscoveryURLs = []string{i.url}
+	}
+	return &ua.GetEndpointsResponse{ResponseHeader: header(req.RequestHeader, ua.StatusOK), Endpoints: all}, nil
+}
+
 // read answers all nodes of a request from one state of the plant (Part 4,
 // 5.10.2).
 func (i *opcuaInstance) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
@@ -26,7 +40,6 @@ func (i *opcuaInstance) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.
 	if !ok {
 		return nil, ua.StatusBadRequestTypeInvalid
 	}
-	i.owner.wait()
 	if len(req.NodesToRead) > maxNodesPerRead {
 		return &ua.ServiceFault{ResponseHeader: header(req.RequestHeader, ua.StatusBadTooManyOperations)}, nil
 	}
@@ -63,7 +76,6 @@ func (i *opcuaInstance) subscribe(sc *uasc.SecureChannel, r ua.Request, reqID ui
 	if !ok {
 		return nil, ua.StatusBadRequestTypeInvalid
 	}
-	i.owner.wait()
 	if !(req.RequestedPublishingInterval >= shortestPublishing) {
 		req.RequestedPublishingInterval = shortestPublishing
 	}
@@ -94,7 +106,6 @@ func (i *opcuaInstance) monitor(_ *uasc.SecureChannel, r ua.Request, _ uint32) (
 	if !ok {
 		return nil, ua.StatusBadRequestTypeInvalid
 	}
-	i.owner.wait()
 	subs, items := i.server.SubscriptionService, i.server.MonitoredItemService
 	subs.Mu.Lock()
 	sub := subs.Subs[req.SubscriptionID]
