@@ -1,0 +1,99 @@
+package simulator
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/ua"
+	"github.com/simonvetter/modbus"
+)
+
+func startBulk(t *testing.T, cfg BulkConfig) *BulkPlant {
+	t.Helper()
+	cfg.Folder = folder(t)
+	b, err := Bulk(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case <-b.Ready():
+	case <-time.After(30 * time.Second):
+		t.Fatal("not ready")
+	}
+	return b
+}
+
+func TestBulkServesOneNumber(t *testing.T) {
+	b := startBulk(t, BulkConfig{Signals: 1000, Every: time.Hour})
+	ou, mu := b.URLs()
+	oc := opcuaClient(t, ou)
+	mc := modbusClient(t, Machine{URL: mu, Unit: 1})
+	regs, err := mc.ReadRegisters(900, 100, modbus.HOLDING_REGISTER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []int{900, 999} {
+		v, err := oc.Node(resolve(t, oc, b.Node(i))).Value(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if uint16(v.Value().(uint32)) != regs[i-900] || b.Address(i) != fmt.Sprintf("holding:%d", i) {
+			t.Errorf("signal %d: %v on OPC UA, %d on Modbus", i, v.Value(), regs[i-900])
+		}
+	}
+	if _, err := mc.ReadRegisters(950, 100, modbus.HOLDING_REGISTER); err != modbus.ErrIllegalDataAddress {
+		t.Errorf("past the last signal: %v", err)
+	}
+}
+
+func TestBulkSubscription(t *testing.T) {
+	const signals = 1000
+	b := startBulk(t, BulkConfig{Signals: signals, Every: 500 * time.Millisecond})
+	url, _ := b.URLs()
+	c := opcuaClient(t, url)
+	ch := make(chan *opcua.PublishNotificationData, 64)
+	sub, err := c.Subscribe(t.Context(), &opcua.SubscriptionParameters{Interval: 100 * time.Millisecond}, ch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := resolve(t, c, b.Node(0))
+	var items []*ua.MonitoredItemCreateRequest
+	for i := range signals {
+		items = append(items, opcua.NewMonitoredItemCreateRequestWithDefaults(ua.NewStringNodeID(base.Namespace(), fmt.Sprintf("S%05d", i)), ua.AttributeIDValue, uint32(i)))
+	}
+	if _, err := sub.Monitor(t.Context(), ua.TimestampsToReturnBoth, items...); err != nil {
+		t.Fatal(err)
+	}
+	// Every signal changes at least twice after its first value.
+	changes, complete := map[uint32]map[uint32]bool{}, 0
+	await(t, ch, func(handle uint32, v *ua.DataValue) bool {
+		if changes[handle] == nil {
+			changes[handle] = map[uint32]bool{}
+		}
+		changes[handle][v.Value.Value().(uint32)] = true
+		if len(changes[handle]) == 3 {
+			complete++
+		}
+		return complete == signals
+	})
+}
+
+func TestBulkFaults(t *testing.T) {
+	for _, c := range []BulkConfig{{Signals: 0}, {Signals: 60_001}, {Signals: 1, OPCUA: "0.0.0.0:1"}} {
+		if _, err := Bulk(c); err == nil {
+			t.Errorf("%+v was taken", c)
+		}
+	}
+}
