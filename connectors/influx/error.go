@@ -44,7 +44,7 @@ func advice(e *Error) string {
 		return "unauthorised: the token, or user and password, is refused"
 	case e.Status == http.StatusForbidden && strings.Contains(e.Message, "flux-enabled"):
 		return "queries are switched off: set flux-enabled = true in [http] of influxdb.conf"
-	case e.Status == http.StatusForbidden:
+	case e.Status == http.StatusForbidden || strings.Contains(e.Message, "requires READ for database"): // 1.8 says so with a 500
 		return "forbidden: the token may not read and write this bucket"
 	case missing(e):
 		return "the bucket (1.8: database) is not there: create it"
@@ -60,10 +60,15 @@ func advice(e *Error) string {
 	return "refused"
 }
 
-// missing tells whether the server says that the bucket is not there.
+// missing tells whether the server says that the bucket is not there. InfluxDB
+// 1.8 says so to queries with a 500.
 func missing(e *Error) bool {
-	return e.Status >= 400 && (strings.Contains(e.Message, "could not find bucket") || strings.Contains(e.Message, "database not found") ||
-		strings.Contains(e.Message, "retention policy not found") || e.Status == http.StatusNotFound && strings.Contains(e.Message, "bucket "))
+	for _, said := range []string{"could not find bucket", "database not found", "retention policy not found", "execute state: no database", "execute state: invalid retention policy"} {
+		if strings.Contains(e.Message, said) {
+			return true
+		}
+	}
+	return e.Status == http.StatusNotFound && strings.Contains(e.Message, "bucket ")
 }
 
 // wrap makes an Error of what the client gives.
