@@ -22,6 +22,7 @@ type message struct {
 	device  string
 	payload []byte
 	session uint64 // of our connection
+	lost    uint32 // DATA messages of the gateway that were dropped before this one
 }
 
 // gateway is what a Host knows of one edge node. One goroutine, run, handles
@@ -33,7 +34,7 @@ type gateway struct {
 	commands string // NCMD topic
 	log      *slog.Logger
 	queue    chan message
-	lostData atomic.Uint32 // DATA messages dropped and not yet explained to seq
+	lost     atomic.Uint32 // DATA messages dropped
 	ack      pendingAck    // Host.mu guards it
 
 	// The rest belongs to run.
@@ -42,8 +43,9 @@ type gateway struct {
 	over    uint64 // the last of our connections that is over
 	bdSeq   uint64
 	hasBd   bool
-	next    uint8 // seq that is expected
-	waits   int   // certificates to come before the birth is told
+	next    uint8  // seq that is expected
+	told    uint32 // message.lost of the last one with a seq
+	waits   int    // certificates to come before the birth is told
 	birth   plant.GatewayBirth
 	index   map[string]int // of birth.Devices, by machine
 	devices map[string]*device
@@ -75,6 +77,7 @@ func (g *gateway) enqueue(m message) {
 		g.drop(data)
 		return
 	}
+	m.lost = g.lost.Load()
 	g.host.queued.Add(n)
 	select {
 	case g.queue <- m:
@@ -87,7 +90,7 @@ func (g *gateway) enqueue(m message) {
 func (g *gateway) drop(data bool) {
 	g.host.counts.dropped.Add(1)
 	if data {
-		g.lostData.Add(1)
+		g.lost.Add(1)
 	}
 }
 
@@ -126,6 +129,7 @@ func (g *gateway) take(m message) {
 	}
 	switch m.kind {
 	case kindNBirth:
+		g.told = m.lost
 		g.nodeBirth(p)
 	case kindNDeath:
 		g.nodeDeath(p)
@@ -135,7 +139,7 @@ func (g *gateway) take(m message) {
 			g.askRebirth(m.kind.String() + " before NBIRTH")
 			return
 		}
-		g.inOrder(p)
+		g.inOrder(m, p)
 		g.living(m, p)
 	}
 }
@@ -199,7 +203,6 @@ func (g *gateway) nodeBirth(p *payload) {
 	g.birth, g.devices, g.index = birth, map[string]*device{}, map[string]int{}
 	g.alive, g.was, g.pause, g.logged = true, false, 0, [len(kindNames)]bool{}
 	g.next = uint8(p.seq) + 1
-	g.lostData.Store(0)
 	g.host.begin(g, birth.Session)
 	if g.ours() {
 		g.status(p)
@@ -350,20 +353,19 @@ func (g *gateway) status(p *payload) {
 // inOrder checks seq (6.4.19): where messages are missing, one of them may
 // have been a birth, and a rebirth is asked for; not where it was we who
 // dropped data.
-func (g *gateway) inOrder(p *payload) {
+func (g *gateway) inOrder(m message, p *payload) {
 	if !p.hasSeq {
 		return
 	}
 	missing := uint8(p.seq) - g.next
-	g.next = uint8(p.seq) + 1
+	own := m.lost - g.told
+	g.next, g.told = uint8(p.seq)+1, m.lost
 	if missing == 0 {
 		return
 	}
-	if own := g.lostData.Load(); own >= uint32(missing) {
-		g.lostData.Add(-uint32(missing))
+	if uint8(own) == missing {
 		return
 	}
-	g.lostData.Store(0)
 	g.host.counts.gaps.Add(uint64(missing))
 	for _, d := range g.devices {
 		d.through = 0 // a foreign node's claim cannot span the gap
