@@ -100,6 +100,7 @@ func TestLifeCycle(t *testing.T) {
 		{"acknowledged, then returned: closed", []step{{read(0, 81), ""}, {tick(10), fires}, {acknowledge(11), "acknowledged 1"}, {acknowledge(12), "acknowledged 1"}, {read(13, 70), "normal 1"}}, ""},
 		{"returned, then acknowledged: closed", []step{{read(0, 81), ""}, {tick(10), fires}, {read(11, 70), "returned_unacknowledged 1"}, {acknowledge(12), "normal 1"}}, ""},
 		{"chattering after an acknowledgement", []step{{read(0, 81), ""}, {tick(10), fires}, {acknowledge(11), "acknowledged 1"}, {read(13, 70), "normal 1"}, {read(14, 81), ""}, {tick(24), "acknowledged 2"}}, "acknowledged 2"},
+		{"seen after its return, it fires anew", []step{{read(0, 81), ""}, {tick(10), fires}, {read(11, 70), "returned_unacknowledged 1"}, {acknowledge(12), "normal 1"}, {read(14, 81), ""}, {tick(24), fires}}, fires},
 		{"a new one much later", []step{{read(0, 81), ""}, {tick(10), fires}, {acknowledge(11), "acknowledged 1"}, {read(13, 70), "normal 1"}, {read(100, 81), ""}, {tick(110), fires}}, fires},
 		{"bad readings hold an alert", []step{{read(0, 81), ""}, {tick(10), fires}, {bad(11), ""}, {tick(99), ""}, {read(100, 70), "returned_unacknowledged 1"}}, "returned_unacknowledged 1"},
 		{"bad readings do not fire", []step{{read(0, 81), ""}, {bad(5), ""}, {tick(60), ""}, {read(61, 81), "unacknowledged 2"}}, "unacknowledged 2"},
