@@ -64,6 +64,7 @@ func (t *Twin) Status(s plant.GatewayStatus) {
 // Batch takes a batch: it is queued for history and, without waiting for
 // that, applied to its machine, the signals and the rules.
 func (t *Twin) Batch(b *plant.Batch) {
+	<-t.loaded
 	now := t.now()
 	b.Site = t.cfg.Site
 	if m := t.machines[b.Machine]; m != nil { // the map is never changed

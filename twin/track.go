@@ -57,17 +57,22 @@ func (k *track) apply(readings []plant.Reading, claim plant.Span) bool {
 	if k.head != 0 && claim.From > k.head {
 		k.insert(Event{Time: k.head, Kind: EventGap, Until: claim.From})
 	}
+	// A reading tells of its time, also where the claim does not reach it yet,
+	// as with OPC UA notifications: screens need not wait for the claim. Should
+	// an earlier one follow, it is late and the machine is folded again.
+	to := claim.To
 	for i := range readings {
 		r := &readings[i]
 		if r.Time < k.cp.Through {
 			k.markDirty(r.Time)
 			continue
 		}
+		to = max(to, r.Time)
 		k.insert(Event{Time: r.Time, Kind: EventReading, Reading: *r})
 	}
-	if claim.To > k.head || k.head == 0 {
-		k.head = claim.To
-		k.advance(claim.To)
+	if to > k.head || k.head == 0 {
+		k.head = to
+		k.advance(to)
 	}
 	return true
 }
@@ -91,19 +96,12 @@ func (k *track) markDirty(t plant.Time) {
 
 func (k *track) insert(e Event) {
 	n := len(k.pending)
-	if n == 0 || !before(e, k.pending[n-1]) {
+	if n == 0 || compareEvents(k.pending[n-1], e) <= 0 {
 		k.pending = append(k.pending, e)
 		return
 	}
-	i := sort.Search(n, func(i int) bool { return before(e, k.pending[i]) })
+	i := sort.Search(n, func(i int) bool { return compareEvents(e, k.pending[i]) < 0 })
 	k.pending = slices.Insert(k.pending, i, e)
-}
-
-func before(a, b Event) bool {
-	if a.Time != b.Time {
-		return a.Time < b.Time
-	}
-	return a.Kind < b.Kind
 }
 
 // advance folds everything up to t, keeping a checkpoint at each whole hour in

@@ -66,6 +66,7 @@ type Twin struct {
 	hist    *historian
 	live    *broadcaster
 	pending *alertBook
+	loaded  chan struct{} // closed once the ledger is read: only then batches are applied
 
 	mu       sync.RWMutex
 	lines    []*line
@@ -90,7 +91,7 @@ func New(cfg Config, opts Options) (*Twin, error) {
 	}
 	t := &Twin{
 		cfg: cfg, opts: opts, log: opts.Log, zone: zone,
-		hist: newHistorian(opts.History, opts.Log), live: newBroadcaster(), pending: &alertBook{},
+		hist: newHistorian(opts.History, opts.Log), live: newBroadcaster(), pending: &alertBook{}, loaded: make(chan struct{}),
 		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[string]*gateway{},
 		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{},
 	}
@@ -134,10 +135,11 @@ func (t *Twin) characteristics() []rules.Characteristic {
 }
 
 // Run loads what the ledger knows and works until ctx ends; everything that it
-// started has ended then. Feeds may call the twin's sink methods before and
-// while it runs.
+// started has ended then. It runs once. Feeds may call the twin's sink methods
+// before and while it runs; batches wait until the ledger is read.
 func (t *Twin) Run(ctx context.Context, acks Acknowledger) error {
 	t.load(ctx)
+	close(t.loaded)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	jobs := []func(context.Context) error{
