@@ -28,11 +28,11 @@ const patience = 30 * time.Second
 // testBroker is a real broker that can be stopped and started again on the
 // same port. Its only user, where it has one, is "edge" with "secret".
 type testBroker struct {
-	url   string
-	port  int
-	users bool
-	run   func() (stop func(), err error)
-	stop  func()
+	url     string
+	port    int
+	run     func() (stop func(), err error)
+	stop    func()
+	process *os.Process // of Mosquitto
 }
 
 func (b *testBroker) start(t testing.TB) {
@@ -56,11 +56,11 @@ func freePort(t testing.TB) int {
 }
 
 func newNATS(t testing.TB, users bool) *testBroker {
-	port, folder := freePort(t), t.TempDir()
-	b := &testBroker{url: fmt.Sprintf("tcp://127.0.0.1:%d", port), port: port, users: users}
+	folder := t.TempDir()
+	b := &testBroker{port: server.RANDOM_PORT}
 	b.run = func() (func(), error) {
 		opts := &server.Options{ServerName: "test", DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: folder,
-			MaxPayload: 8 << 20, MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: port}}
+			MaxPayload: 8 << 20, MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: b.port}}
 		if users {
 			opts.Users = []*server.User{{Username: "edge", Password: "secret"}}
 		}
@@ -70,8 +70,14 @@ func newNATS(t testing.TB, users bool) *testBroker {
 		}
 		s.Start()
 		if !s.ReadyForConnections(patience) {
-			return nil, fmt.Errorf("nats-server on port %d is not ready", port)
+			return nil, fmt.Errorf("nats-server on port %d is not ready", b.port)
 		}
+		state, err := s.Varz(nil)
+		if err != nil {
+			return nil, err
+		}
+		b.port = state.MQTT.Port
+		b.url = fmt.Sprintf("tcp://127.0.0.1:%d", b.port)
 		return func() { s.Shutdown(); s.WaitForShutdown() }, nil
 	}
 	return b
@@ -83,46 +89,66 @@ func newMosquitto(t testing.TB, users bool) *testBroker {
 	if _, err := os.Stat(mosquitto); err != nil {
 		t.Skipf("%s is not installed; make test installs it", mosquitto)
 	}
-	port, folder := freePort(t), t.TempDir()
-	b := &testBroker{url: fmt.Sprintf("tcp://127.0.0.1:%d", port), port: port, users: users}
-	conf := fmt.Sprintf("listener %d 127.0.0.1\nmax_queued_messages 0\n", port)
+	folder := t.TempDir()
+	conf := "allow_anonymous true\n"
 	if users {
 		passwords := filepath.Join(folder, "passwords")
 		if out, err := exec.Command("mosquitto_passwd", "-b", "-c", passwords, "edge", "secret").CombinedOutput(); err != nil {
 			t.Fatalf("mosquitto_passwd: %v %s", err, out)
 		}
-		if err := os.Chmod(passwords, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(folder, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		conf += "allow_anonymous false\npassword_file " + passwords + "\nuser root\n"
-	} else {
-		conf += "allow_anonymous true\n"
-	}
-	file := filepath.Join(folder, "mosquitto.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.run = func() (func(), error) {
-		var out bytes.Buffer
-		cmd := exec.Command(mosquitto, "-c", file)
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Start(); err != nil {
-			return nil, err
-		}
-		stop := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-			if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-				c.Close()
-				return stop, nil
+		// As root it gives up its rights first, and must read the file then.
+		for file, mode := range map[string]os.FileMode{passwords: 0o644, folder: 0o755, filepath.Dir(folder): 0o755} {
+			if err := os.Chmod(file, mode); err != nil {
+				t.Fatal(err)
 			}
 		}
-		stop()
-		return nil, fmt.Errorf("mosquitto is not ready: %s", out.String())
+		conf = "allow_anonymous false\npassword_file " + passwords + "\n"
+	}
+	b := &testBroker{}
+	b.run = func() (func(), error) {
+		known := b.port != 0
+		for range 5 {
+			if !known {
+				b.port = freePort(t) // somebody else may take it meanwhile
+			}
+			stop, err := b.mosquitto(filepath.Join(folder, "mosquitto.conf"), conf)
+			if err == nil || known {
+				return stop, err
+			}
+		}
+		return nil, fmt.Errorf("mosquitto does not start")
 	}
 	return b
+}
+
+func (b *testBroker) mosquitto(file, conf string) (stop func(), err error) {
+	conf = fmt.Sprintf("listener %d 127.0.0.1\nmax_queued_messages 0\nset_tcp_nodelay true\n%s", b.port, conf)
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	cmd := exec.Command(mosquitto, "-c", file)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	b.process, b.url = cmd.Process, fmt.Sprintf("tcp://127.0.0.1:%d", b.port)
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
+	stop = func() { _ = cmd.Process.Kill(); <-ended }
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		select {
+		case <-ended:
+			return nil, fmt.Errorf("mosquitto: %s", out.String())
+		default:
+		}
+		if c, err := net.Dial("tcp", b.url[len("tcp://"):]); err == nil {
+			c.Close()
+			return stop, nil
+		}
+	}
+	stop()
+	return nil, fmt.Errorf("mosquitto is not ready: %s", out.String())
 }
 
 // overBrokers runs a test over each broker.

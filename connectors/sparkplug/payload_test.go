@@ -259,6 +259,11 @@ func FuzzEncode(f *testing.F) {
 			m := outMetric{name: "a", alias: uint64(i&0xffff) + 1, historical: historical, datatype: typeOf(v.Kind())}
 			m.set(&r)
 			b := m.append(nil)
+			whole := m
+			whole.name, whole.datatype = "", 0
+			if plain, ok := appendPlain(nil, m.alias, &r, historical); ok && r.Quality == plant.Good && !bytes.Equal(plain, whole.append(nil)) {
+				t.Fatalf("%x is not %x", plain, whole.append(nil))
+			}
 			if _, n := protowire.ConsumeBytes(b[1:]); n != len(b)-1 {
 				t.Fatalf("length %d, wrote %d", n, len(b)-1)
 			}

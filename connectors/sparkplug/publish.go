@@ -99,6 +99,12 @@ func appendBatch(b []byte, t uint64, d *edgeDevice, batch *plant.Batch) []byte {
 		r := &batch.Readings[i]
 		at = d.find(r.Signal, at+1)
 		s := &d.signals[at]
+		if r.Quality == plant.Good && r.Value.Kind() == s.Kind {
+			if plain, ok := appendPlain(b, s.alias, r, batch.Historical); ok {
+				b = plain
+				continue
+			}
+		}
 		m := outMetric{alias: s.alias, historical: batch.Historical}
 		m.set(r)
 		if k := r.Value.Kind(); k != s.Kind && k != plant.KindNone {
