@@ -20,15 +20,18 @@ func Buckets(span Span, points int) []Bucket {
 		return nil
 	}
 	width := BucketWidth(span, points)
-	buckets := make([]Bucket, 0, min(points, int((span.To-span.From+width-1)/width)))
-	for from := span.From; from < span.To; from += width {
-		buckets = append(buckets, Bucket{Span: Span{From: from, To: min(from+width, span.To)}})
+	count := (span.To-span.From-1)/width + 1
+	buckets := make([]Bucket, count)
+	for i := range buckets {
+		from := span.From + Time(i)*width
+		buckets[i].Span = Span{From: from, To: from + min(width, span.To-from)}
 	}
 	return buckets
 }
 
-// BucketWidth gives how long each of a chart's buckets is.
+// BucketWidth gives how long each of a chart's buckets is. The span is not
+// empty.
 func BucketWidth(span Span, points int) Time {
-	width := (span.To - span.From + Time(points) - 1) / Time(points)
-	return max(Millisecond, (width+Millisecond-1)/Millisecond*Millisecond)
+	width := (span.To-span.From-1)/Time(points) + 1
+	return ((width-1)/Millisecond + 1) * Millisecond
 }

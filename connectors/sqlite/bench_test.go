@@ -62,10 +62,7 @@ func BenchmarkWrite(b *testing.B) {
 		readings += 10_000
 	}
 	b.ReportMetric(float64(readings)/b.Elapsed().Seconds(), "readings/s")
-	if _, err := h.db.write.Conn(canceled()); err == nil {
-		b.Fatal("the writer's connection is not held")
-	}
-	if err := exec2(h, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+	if err := pragma(h, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
 		b.Fatal(err)
 	}
 	info, err := os.Stat(filepath.Join(h.cfg.Folder, "history.db"))
@@ -91,14 +88,4 @@ func BenchmarkChart(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-}
-
-func canceled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}
-
-func exec2(h *History, sql string) error {
-	return h.writer.Raw(func(c any) error { return exec(c.(raw), sql) })
 }
