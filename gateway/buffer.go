@@ -33,6 +33,7 @@ type buffer struct {
 	log    *slog.Logger
 	store  *store
 	tail   *tail
+	disk   *committer
 	live   chan *plant.Batch
 	toTail chan struct{} // something was appended
 	toDisk chan struct{} // a commit, an acknowledgement or a damaged block waits

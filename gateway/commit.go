@@ -125,11 +125,7 @@ func newCommitter(q *buffer) (*committer, error) {
 // commitAll commits each sync interval or as many bytes, and accounts what is
 // acknowledged, until ctx ends.
 func (q *buffer) commitAll(ctx context.Context) {
-	c, err := newCommitter(q)
-	if err != nil {
-		q.logChange("", err)
-		return
-	}
+	c := q.disk
 	tick := time.NewTicker(q.cfg.Buffer.Sync)
 	defer tick.Stop()
 	for {

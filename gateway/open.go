@@ -45,7 +45,10 @@ func openBuffer(cfg Config, log *slog.Logger) (*buffer, error) {
 	if torn > 0 {
 		log.Warn("tail of the buffer was torn, as after a power cut", "bytes", torn)
 	}
-	if err := q.takeOver(c, records); err != nil {
+	if q.disk, err = newCommitter(q); err == nil {
+		err = q.takeOver(c, records)
+	}
+	if err != nil {
 		return nil, errors.Join(err, store.close(), tail.close())
 	}
 	if len(q.blocks) > 0 {
@@ -71,13 +74,9 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 		q.stored += int64(b.bytes)
 		q.waiting += uint64(b.waiting)
 	}
-	pack, err := newPacker()
-	if err != nil {
-		return err
-	}
-	batches, kept := q.readTail(pack, records, c.next, next)
+	batches, kept := q.readTail(q.disk.pack, records, c.next, next)
 	next += uint64(len(batches))
-	m := blockMaker{enc: newEncoder(pack)}
+	m := blockMaker{enc: q.disk.enc}
 	for i, b := range batches {
 		m.add(b, kept[i])
 	}
@@ -92,6 +91,7 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 	if err := q.store.apply(ch); err != nil {
 		return fmt.Errorf("write buffer %s: %w", q.store.path, err)
 	}
+	q.disk.saved, q.disk.savedAt = ch.counters, time.Now()
 	q.next, q.pendingFirst, q.written, q.scan = next, next, next, 0
 	for _, b := range q.blocks {
 		b.counts = nil
@@ -138,15 +138,13 @@ func (q *buffer) close() error {
 	q.closed = true
 	q.mu.Unlock()
 	var errs []error
-	c, err := newCommitter(q)
+	q.disk.settle()
+	err := q.disk.commit(time.Now(), true)
 	if err == nil {
-		c.settle()
-		if err = c.commit(time.Now(), true); err == nil {
-			err = q.tail.clearAll()
-		} else {
-			// The tail may be on a better part of the disk.
-			q.flushTail(newEncoder(nil), nil)
-		}
+		err = q.tail.clearAll()
+	} else {
+		// The tail may be on a better part of the disk.
+		q.flushTail(newEncoder(nil), nil)
 	}
 	if err != nil {
 		errs = append(errs, fmt.Errorf("write buffer at the end: %w", err))
