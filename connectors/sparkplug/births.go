@@ -45,7 +45,6 @@ func (e *Edge) device(machine string, signals []plant.Signal) *edgeDevice {
 		}
 		e.control += 4
 		e.devices[machine] = d
-		e.devBirth = append(e.devBirth, machine)
 	}
 	for _, s := range signals {
 		if i, ok := d.index[s.Name]; ok {
@@ -207,9 +206,10 @@ func (d *edgeDevice) appendBirth(b []byte, t uint64, last []plant.Reading) []byt
 		s := &d.signals[i]
 		m := outMetric{name: s.Name, alias: s.alias, time: t, datatype: typeOf(s.Kind)}
 		if r := known[i]; r != nil {
-			m.set(r)
-			if k := r.Value.Kind(); k != plant.KindNone {
-				m.datatype = typeOf(k)
+			// A value of another kind than the signal's is left to DDATA, which
+			// can say so of one value.
+			if k := r.Value.Kind(); k == s.Kind || k == plant.KindNone {
+				m.set(r)
 			}
 		}
 		m.props.unit, m.props.description, m.props.counter = s.Unit, s.Description, int32(s.Counter)

@@ -232,6 +232,9 @@ func (g *gateway) deviceData(d *device, p *payload) {
 			return // not all of it: it is sent again until we know all its signals
 		}
 	}
+	if b.Complete.From == 0 {
+		b.Complete.From = b.Complete.To // half a claim is none
+	}
 	if !g.ours() {
 		d.claim(b, p)
 		if len(b.Readings) == 0 {

@@ -45,7 +45,6 @@ type Edge struct {
 	control  uint64 // first of the aliases of Delivery/ metrics
 	changes  uint64 // raised by each call of Device
 	session  string
-	devBirth []string // machines in the order of their births
 	status   *plant.GatewayStatus
 	receipts receipts
 	buf      []byte

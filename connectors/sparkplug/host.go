@@ -31,7 +31,7 @@ type Sink interface {
 }
 
 // maxGateways limits how many edge nodes one host listens to.
-const maxGateways = 4096
+const maxGateways = 1024
 
 // reserve is how many places of a queue are kept for births and deaths.
 const reserve = 64

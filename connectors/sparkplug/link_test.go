@@ -192,3 +192,54 @@ func TestSecretsStayHidden(t *testing.T) {
 		t.Errorf("the password shows: %s", s)
 	}
 }
+
+// A host that is not ours must not hear data of a device that it was told is
+// dead; what it was told is delivered all the same.
+func TestDeadDeviceIsSilent(t *testing.T) {
+	b := newNATS(t, false)
+	b.start(t)
+	node := newNode(theBirth())
+	e, _ := runEdge(t, EdgeConfig{Connection: connection(b.url), Acknowledge: AcknowledgeBroker}, node)
+	await(t, "link", node.linked)
+	p := newPeer(t, b.url, "host", "spBv1.0/+/DDATA/+/+", "spBv1.0/+/NDATA/+")
+	bad := plant.Reading{Machine: "welding", Signal: "state", Time: t0, Quality: plant.Bad, Reason: "no answer"}
+	good := plant.Reading{Machine: "welding", Signal: "state", Time: t0, Value: plant.Integer(1)}
+	for i, readings := range [][]plant.Reading{{bad}, {}, {good}} {
+		if err := e.Publish(&plant.Batch{Machine: "welding", Sequence: uint64(7 + i), Readings: readings}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Status(&plant.GatewayStatus{Time: t0}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(p.kinds(2)), "[DDATA welding NDATA]"; got != want {
+		t.Errorf("heard %s, want %s", got, want)
+	}
+	until(t, "all three delivered", func() bool {
+		select {
+		case a := <-node.acks:
+			return a.Through == 9
+		default:
+			return false
+		}
+	})
+}
+
+// A value of another kind than its signal's in a birth must not change what
+// later values are taken for.
+func TestOddLastValue(t *testing.T) {
+	sink := newSink()
+	g := newGateway(offline(t, sink), "assembly", "edge-1")
+	e := edgeOf(t)
+	d := e.device("m", []plant.Signal{{Name: "state", Kind: plant.KindInteger}})
+	g.take(message{kind: kindNBirth, payload: appendSeq(e.appendNBirth(nil, 0, &plant.GatewayBirth{Session: "s"}), 0), session: 1})
+	last := []plant.Reading{{Machine: "m", Signal: "state", Time: t0, Value: plant.Text("EXECUTE")}}
+	g.take(message{kind: kindDBirth, device: "m", payload: appendSeq(d.appendBirth(appendHead(nil, 1), 1, last), 1), session: 1})
+	for i, v := range []plant.Value{plant.Integer(6), plant.Text("HELD"), plant.Float(1.5)} {
+		batch := &plant.Batch{Machine: "m", Sequence: uint64(i + 1), Readings: []plant.Reading{{Machine: "m", Signal: "state", Time: t0, Value: v}}}
+		g.take(message{kind: kindDData, device: "m", payload: appendSeq(appendBatch(nil, 1, d, batch), uint8(i+2)), session: 1})
+		if got := sink.nextBatch(t).Readings[0]; got.Value != v || got.Quality != plant.Good {
+			t.Errorf("%v came as %+v", v, got)
+		}
+	}
+}
