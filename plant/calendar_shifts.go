@@ -1,6 +1,7 @@
 package plant
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -80,7 +81,7 @@ func (c *Calendar) compile() (*Schedule, []Fault) {
 		return nil, faults
 	}
 	faults = s.checkOverlaps()
-	slices.SortStableFunc(s.shifts, func(a, b shiftTemplate) int { return int(a.start - b.start) })
+	slices.SortStableFunc(s.shifts, func(a, b shiftTemplate) int { return cmp.Compare(a.start, b.start) })
 	return s, faults
 }
 

@@ -251,8 +251,11 @@ func (f *folding) counted(role plant.Role, t plant.Time, moved bool) {
 		if !f.primary(role) {
 			return
 		}
-		// What comes next tells whether it ran from here on.
-		f.enter(t, plant.ClassStop, "")
+		// What comes next tells whether it ran from here on; it did when it was
+		// unknown for no time at all.
+		if cp.Running.From != t || !f.resume(t, plant.ClassRun) {
+			f.enter(t, plant.ClassStop, "")
+		}
 		cp.Why = ""
 		f.move(t, t)
 		return

@@ -199,6 +199,21 @@ func TestFoldWithoutState(t *testing.T) {
 	}
 }
 
+// TestFoldWithoutStateFlicker: a counter that is bad and good in one instant
+// does not end a run.
+func TestFoldWithoutStateFlicker(t *testing.T) {
+	m := foldModel(time.Second)
+	delete(m.Signals, plant.RoleState)
+	s := &foldScript{machine: "m"}
+	s.making(foldAt(0), foldClock(0, 1, 0), 0, 60)
+	s.bad(foldClock(0, 0, 30), "good", "timeout") // sorted before the good reading
+	segments, _, _ := s.fold(m, foldClock(0, 2, 0))
+	want := []string{"run 1s-1m0s", "stop 1m0s-2m0s"}
+	if got := segmentTexts(segments); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func foldSum(pieces []plant.Pieces) plant.Pieces {
 	var sum plant.Pieces
 	for _, p := range pieces {
