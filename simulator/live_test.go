@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"encoding/binary"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -99,8 +100,28 @@ func base(p *Plant, id string) (good, reject int64) {
 	return s.cells[slotGood].n - s.stats.good, s.cells[slotReject].n - s.stats.reject
 }
 
-func TestServedCountersAgreeWithTheLedger(t *testing.T) {
+// TestLive runs on one plant: its start is what takes time.
+func TestLive(t *testing.T) {
 	p := startPlant(t, Config{Seed: 1, Anchor: time.Now().Add(-30 * time.Hour)})
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, *Plant)
+	}{
+		{"counters agree with the ledger", countersAgreeWithTheLedger},
+		{"holes in a register table", holesInARegisterTable},
+		{"subscription", subscription},
+		{"source time is that of the process", sourceTimeIsThatOfTheProcess},
+		{"encrypted channels", encryptedChannels},
+		{"browse", browse},
+		{"ledger as JSON", ledgerAsJSON},
+		{"live goes on from the past", liveGoesOnFromThePast},
+		{"every signal is served", everySignalIsServed},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, p) })
+	}
+}
+
+func countersAgreeWithTheLedger(t *testing.T, p *Plant) {
 	oc := opcuaClient(t, p.Endpoints()[0].URL)
 	for _, m := range p.Describe().Machines {
 		t.Run(m.ID, func(t *testing.T) {
@@ -141,8 +162,7 @@ func TestServedCountersAgreeWithTheLedger(t *testing.T) {
 	}
 }
 
-func TestEverySignalIsServed(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1})
+func everySignalIsServed(t *testing.T, p *Plant) {
 	oc := opcuaClient(t, p.Endpoints()[0].URL)
 	for _, m := range p.Describe().Machines {
 		t.Run(m.ID, func(t *testing.T) {
@@ -158,6 +178,9 @@ func TestEverySignalIsServed(t *testing.T) {
 					}
 					if got := readModbus(t, c, s); got != want {
 						t.Errorf("%s at %s: %v, want %v", s.Name, s.Address, got, want)
+					}
+					if _, err := p.Set(m.ID, s.Name, nil); err != nil {
+						t.Fatal(err)
 					}
 				}
 				return
@@ -176,8 +199,7 @@ func TestEverySignalIsServed(t *testing.T) {
 	}
 }
 
-func TestHolesInARegisterTable(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1})
+func holesInARegisterTable(t *testing.T, p *Plant) {
 	c := modbusClient(t, machineOf(t, p, "a-marking"))
 	if _, err := c.ReadRegisters(0, 5, modbus.HOLDING_REGISTER); err != nil {
 		t.Errorf("0 to 4: %v", err)
@@ -242,8 +264,7 @@ func await(t *testing.T, ch chan *opcua.PublishNotificationData, ok func(handle 
 	}
 }
 
-func TestSubscription(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1})
+func subscription(t *testing.T, p *Plant) {
 	c := opcuaClient(t, p.Endpoints()[0].URL)
 	m := machineOf(t, p, "a-calibration")
 	ch := watch(t, c, m)
@@ -267,21 +288,18 @@ func TestSubscription(t *testing.T) {
 	})
 }
 
-func TestSourceTimeIsThatOfTheProcess(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1})
+func sourceTimeIsThatOfTheProcess(t *testing.T, p *Plant) {
 	c := opcuaClient(t, p.Endpoints()[0].URL)
-	m := machineOf(t, p, "a-welding")
-	ch := watch(t, c, m)
+	var m Machine
 	var at time.Time
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	var ch chan *opcua.PublishNotificationData
+	for _, id := range p.Endpoints()[0].Machines { // one that is not jammed by itself
+		m = machineOf(t, p, id)
+		ch = watch(t, c, m)
 		var err error
-		if at, err = p.Jam(m.ID, 205, time.Minute); err == nil {
+		if at, err = p.Jam(id, 205, time.Minute); err == nil {
 			break
 		}
-		if time.Now().After(deadline) { // jammed on its own, for at most so long
-			t.Skip("the machine is jammed by itself at this time of day")
-		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	await(t, ch, func(handle uint32, v *ua.DataValue) bool {
 		if m.Signals[handle].Name != "state" || v.Value.Value() != int32(stateAborted) {
@@ -305,8 +323,7 @@ func TestSourceTimeIsThatOfTheProcess(t *testing.T) {
 	t.Errorf("no segment of the jam at %d in %v", at.UnixMilli(), a.Segments[max(0, len(a.Segments)-5):])
 }
 
-func TestEncryptedChannels(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1})
+func encryptedChannels(t *testing.T, p *Plant) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -345,8 +362,7 @@ func TestEncryptedChannels(t *testing.T) {
 	}
 }
 
-func TestBrowse(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1})
+func browse(t *testing.T, p *Plant) {
 	c := opcuaClient(t, p.Endpoints()[0].URL)
 	found := map[string]bool{}
 	var walk func(n *opcua.Node, depth int)
@@ -437,13 +453,32 @@ func TestCertificateIsKept(t *testing.T) {
 }
 
 func TestPortTaken(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1, Lines: []string{"mcb-b"}})
-	taken := strings.TrimPrefix(p.Endpoints()[1].URL, "tcp://")
-	other, err := New(Config{Seed: 1, Folder: folder(t), OPCUA: "127.0.0.1:0", Modbus: taken, Lines: []string{"mcb-a"}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Run(context.Background()); err == nil || !strings.Contains(err.Error(), taken) {
-		t.Errorf("error %v, want one that names %s", err, taken)
+	defer l.Close()
+	taken := l.Addr().String()
+	for _, cfg := range []Config{{OPCUA: "127.0.0.1:0", Modbus: taken}, {OPCUA: taken, Modbus: "127.0.0.1:0"}} {
+		cfg.Folder = folder(t)
+		p, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), taken) {
+			t.Errorf("error %v, want one that names %s", err, taken)
+		}
+	}
+}
+
+func TestStoppedWhileItCatchesUp(t *testing.T) {
+	p := offline(t, 1, monday())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if !p.Start().IsZero() {
+		t.Error("it went live")
 	}
 }

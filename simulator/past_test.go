@@ -189,8 +189,7 @@ func TestPastErrors(t *testing.T) {
 	}
 }
 
-func TestLiveGoesOnFromThePast(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1, Anchor: time.Now().Add(-2 * time.Hour)})
+func liveGoesOnFromThePast(t *testing.T, p *Plant) {
 	all, _ := listen(t, p, p.cfg.Anchor.Truncate(time.Millisecond), p.Start(), 10*time.Second)
 	l := p.Ledger()
 	for _, a := range l.Machines {

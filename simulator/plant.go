@@ -158,8 +158,8 @@ func (p *Plant) Start() time.Time {
 // it until ctx ends. It runs once.
 func (p *Plant) Run(ctx context.Context) error {
 	began := time.Now()
-	if err := p.catchUp(ctx); err != nil {
-		return err
+	if !p.catchUp(ctx) {
+		return nil
 	}
 	p.cfg.Log.Info("plant caught up with the clock", "anchor", p.cfg.Anchor, "took", time.Since(began))
 	defer p.resumeAll()
@@ -182,13 +182,13 @@ func (p *Plant) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// catchUp runs the model to now, in steps that can be interrupted.
-func (p *Plant) catchUp(ctx context.Context) error {
+// catchUp runs the model to now, in steps, unless ctx ends before.
+func (p *Plant) catchUp(ctx context.Context) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for now := time.Now().UnixMilli(); ; now = time.Now().UnixMilli() {
-		if err := ctx.Err(); err != nil {
-			return nil
+		if ctx.Err() != nil {
+			return false
 		}
 		if step := p.model.now + dayMS/4; step < now {
 			p.model.advance(step)
@@ -198,7 +198,7 @@ func (p *Plant) catchUp(ctx context.Context) error {
 		p.start = time.UnixMilli(p.model.now)
 		p.model.goLive(p.model.now, p.cfg.Speed)
 		p.model.ledger.live = true
-		return nil
+		return true
 	}
 }
 
