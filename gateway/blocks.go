@@ -125,6 +125,26 @@ func (c *committer) dropBad() []*block {
 	return bad
 }
 
+// renew begins an empty database in place of a damaged one and writes ch to it.
+// The blocks of the old one are lost, but not those of ch.
+func (c *committer) renew(damage error, ch change) error {
+	notice, err := c.store.renew(damage, c.log)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.tell("%s", notice)
+	for _, b := range c.blocks {
+		b.bad = !slices.Contains(ch.put, b)
+	}
+	c.doomed = nil
+	c.takeOut(c.dropBad())
+	c.badBlocks = false
+	ch.remove, ch.counters.dropped, ch.counters.span = nil, c.dropped, c.span
+	c.mu.Unlock()
+	return c.store.apply(ch)
+}
+
 // takeOut takes blocks out of the list. The caller holds mu.
 func (c *committer) takeOut(gone []*block) {
 	if len(gone) == 0 {

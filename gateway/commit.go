@@ -199,7 +199,11 @@ func (c *committer) commit(now time.Time, last bool) error {
 		ch.counters.next != c.saved.next && (last || now.Sub(c.savedAt) >= stateEvery) {
 		gone := append(victims, m.old...)
 		c.setLeaving(gone, true)
-		if err := c.store.apply(ch); err != nil {
+		err := c.store.apply(ch)
+		if isDamage(err) {
+			m, victims, err = merging{}, nil, c.renew(err, change{put: put, values: maker.values, counters: ch.counters})
+		}
+		if err != nil {
 			c.setLeaving(gone, false)
 			return fmt.Errorf("commit buffer: %w", err)
 		}

@@ -88,7 +88,11 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 	}
 	q.blocks = append(q.blocks, ch.put...)
 	ch.counters = counters{next: next, dropped: q.dropped, span: q.span}
-	if err := q.store.apply(ch); err != nil {
+	err := q.store.apply(ch)
+	if isDamage(err) {
+		err = q.disk.renew(err, ch)
+	}
+	if err != nil {
 		return fmt.Errorf("write buffer %s: %w", q.store.path, err)
 	}
 	q.disk.saved, q.disk.savedAt = ch.counters, time.Now()

@@ -8,7 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"syscall"
+	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -31,8 +32,11 @@ const lockWait = time.Second
 
 // store is the database of blocks. Only the committer writes.
 type store struct {
-	db   *bbolt.DB
 	path string
+	file *os.File // of db, for when db itself can no longer be closed
+
+	mu sync.RWMutex // guards db against renew
+	db *bbolt.DB
 }
 
 // counters are what survives a restart beside the blocks.
@@ -58,15 +62,43 @@ func openStore(folder string, log *slog.Logger) (s *store, c counters, blocks []
 	if err == nil || !isDamage(err) {
 		return s, c, blocks, "", err
 	}
-	aside := path + ".damaged"
-	log.Error("buffer is damaged and set aside; what it held is lost unless the file can be mended",
-		"file", path, "aside", aside, "error", err)
-	notice = fmt.Sprintf("buffer was damaged (%v) and set aside as %s", err, filepath.Base(aside))
-	if err := os.Rename(path, aside); err != nil {
-		return nil, c, nil, "", fmt.Errorf("set damaged buffer aside: %w", err)
+	notice, err = s.setAside(err, log)
+	if err != nil {
+		return nil, c, nil, "", err
 	}
 	s, c, blocks, err = tryStore(path)
 	return s, c, blocks, notice, err
+}
+
+// setAside renames the damaged file, and frees it for good. A database that
+// panicked may hold its locks for ever, so it is not closed but left.
+func (s *store) setAside(damage error, log *slog.Logger) (notice string, err error) {
+	aside := s.path + ".damaged"
+	log.Error("buffer is damaged and set aside; what it held is lost unless the file can be mended",
+		"file", s.path, "aside", aside, "error", damage)
+	if err := os.Rename(s.path, aside); err != nil {
+		return "", fmt.Errorf("set damaged buffer aside: %w", err)
+	}
+	if s.file != nil {
+		_ = s.file.Close() // it may be closed already
+	}
+	return fmt.Sprintf("buffer was damaged (%v) and set aside as %s", damage, filepath.Base(aside)), nil
+}
+
+// renew sets a database aside that turned out to be damaged and begins an empty
+// one in its place.
+func (s *store) renew(damage error, log *slog.Logger) (notice string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if notice, err = s.setAside(damage, log); err != nil {
+		return "", err
+	}
+	fresh, _, _, err := tryStore(s.path)
+	if err != nil {
+		return "", err
+	}
+	s.db, s.file = fresh.db, fresh.file
+	return notice, nil
 }
 
 func tryStore(path string) (*store, counters, []*block, error) {
@@ -76,6 +108,11 @@ func tryStore(path string) (*store, counters, []*block, error) {
 	err := guarded(func() error {
 		db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 			Timeout: lockWait, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
+			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+				f, err = os.OpenFile(name, flag, mode)
+				s.file = f
+				return f, err
+			},
 		})
 		if errors.Is(err, bolterrors.ErrTimeout) {
 			return fmt.Errorf("open buffer %s: %w", path, errInUse)
@@ -98,9 +135,8 @@ func tryStore(path string) (*store, counters, []*block, error) {
 		}
 		return nil
 	})
-	if err != nil && s.db != nil {
-		// A damaged database may panic once more.
-		err = errors.Join(err, guarded(s.db.Close))
+	if err != nil && s.db != nil && !isDamage(err) {
+		err = errors.Join(err, s.db.Close())
 	}
 	return s, c, blocks, err
 }
@@ -110,14 +146,16 @@ var errInUse = errors.New("in use by another process")
 // errDamage marks what a panic or a fault of memory in the database left.
 var errDamage = errors.New("database is damaged")
 
-// isDamage tells faults of the file from those of the disk, of permissions and
-// of another process that has it.
+// isDamage tells faults of the file from those of the disk, of permissions, of
+// memory and of another process that has it: only the former set it aside.
 func isDamage(err error) bool {
-	if errors.Is(err, errDamage) || errors.Is(err, errCodec) {
-		return true
+	for _, e := range []error{errDamage, errCodec, bolterrors.ErrInvalid, bolterrors.ErrVersionMismatch, bolterrors.ErrChecksum} {
+		if errors.Is(err, e) {
+			return true
+		}
 	}
-	var system syscall.Errno
-	return !errors.Is(err, errInUse) && !errors.As(err, &system)
+	// bbolt has no name for this one.
+	return err != nil && strings.Contains(err.Error(), "file size too small")
 }
 
 // guarded runs f; a panic, also that of a page beyond the end of a mapped file
@@ -192,6 +230,8 @@ func (s *store) apply(c change) error {
 
 // get copies a block into dst.
 func (s *store) get(key uint64, dst []byte) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	err := guarded(func() error {
 		return s.db.View(func(tx *bbolt.Tx) error {
 			v := tx.Bucket([]byte(bucketBlocks)).Get(bigEndian(key))
