@@ -25,6 +25,10 @@ type Device interface {
 	Close() error
 }
 
+// counting is a device that counts its connections itself, because it makes
+// some inside Poll.
+type counting interface{ Connects() uint64 }
+
 // rebuildAfter is how long every signal of a device may be bad until the
 // device is connected anew: after a download to a PLC, what was resolved
 // before may no longer mean anything.
@@ -170,10 +174,19 @@ func (s *Supervisor) connectTo(ctx context.Context) error {
 		return err
 	}
 	s.up, s.upSince = true, time.Now()
-	s.mu.Lock()
-	s.state.Connects++
-	s.mu.Unlock()
+	if _, ok := s.device.(counting); !ok {
+		s.mu.Lock()
+		s.state.Connects++
+		s.mu.Unlock()
+	}
 	return nil
+}
+
+// countConnects takes over what the device counts itself. mu is held.
+func (s *Supervisor) countConnects() {
+	if c, ok := s.device.(counting); ok {
+		s.state.Connects = c.Connects()
+	}
 }
 
 // errPanic tells that a device's library panicked.
@@ -231,6 +244,7 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	s.state.Link, s.state.Reason, s.state.NextTry = plant.LinkDown, reason, plant.At(s.nextTry)
 	s.state.BadNow = s.bad.count
 	s.state.Failures++
+	s.countConnects()
 	s.state.RoundMs = now.Sub(began).Milliseconds()
 	return plant.Round{Readings: into, Through: stamp}
 }
@@ -276,6 +290,7 @@ func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) 
 	}
 	s.state.BadNow = s.bad.count
 	s.state.Rounds++
+	s.countConnects()
 	s.state.Missed += uint64(max(round.Missed, 0))
 	s.state.RoundMs = now.Sub(began).Milliseconds()
 }

@@ -119,6 +119,10 @@ func (d *Device) Endpoint() string {
 	return fmt.Sprintf("tcp://%s unit %d", d.line.endpoint, d.config.Unit)
 }
 
+// Connects counts the connections that the line has made, for all its devices
+// together. It may be called from any goroutine.
+func (d *Device) Connects() uint64 { return d.line.dials.Load() }
+
 // Connect opens the line to the device, unless another device of the line has.
 // It takes at most the longer of the time-out and 2 s, and the turns of others.
 func (d *Device) Connect(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -42,6 +43,8 @@ type Line struct {
 	endpoint string
 	carrier  carrier
 	packager func(unit byte) goburrow.Packager
+
+	dials atomic.Uint64 // connections made
 
 	// turn holds one token; who has it may use everything below.
 	turn     chan struct{}
@@ -123,6 +126,7 @@ func (l *Line) connect(ctx context.Context, asked time.Time, timeout time.Durati
 		return l.failure
 	}
 	l.failure = nil
+	l.dials.Add(1)
 	return nil
 }
 
