@@ -80,13 +80,15 @@ func BenchmarkRead(b *testing.B) {
 		b.Fatal(err)
 	}
 	day := plant.Span{From: start, To: start.Add(24 * time.Hour)}
-	b.Run("chart", func(b *testing.B) {
-		for b.Loop() {
-			if _, err := h.Chart(b.Context(), "m", "s", day, 1000); err != nil {
-				b.Fatal(err)
+	for _, points := range []int{100, 1000} {
+		b.Run(fmt.Sprint("chart of ", points), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := h.Chart(b.Context(), "m", "s", day, points); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+		})
+	}
 	b.Run("record", func(b *testing.B) {
 		for b.Loop() {
 			if r, err := h.Record(b.Context(), "m", nil, day); err != nil || len(r.Readings) != 86_400 {

@@ -29,11 +29,11 @@ type History struct {
 	cfg     Config
 	log     *slog.Logger
 	where   string // server and bucket, for errors
+	org     string
 	bucket  string
 	http    *http.Client
 	client  client.Client
 	writer  api.WriteAPIBlocking
-	reader  api.QueryAPI
 	scratch sync.Pool // of *request
 	aside   quarantine
 }
@@ -64,13 +64,13 @@ func Open(cfg Config, log *slog.Logger) (*History, error) {
 	}
 	org, bucket, token := cfg.place()
 	h := &History{
-		cfg: cfg, log: log, bucket: bucket,
+		cfg: cfg, log: log, org: org, bucket: bucket,
 		where: fmt.Sprintf("influxdb %s bucket %s", cfg.URL, bucket),
 		http:  &http.Client{Transport: transport},
 	}
 	options := client.DefaultOptions().SetHTTPClient(h.http).SetUseGZip(true).SetPrecision(time.Millisecond).SetApplicationName("linetwin")
 	h.client = client.NewClientWithOptions(cfg.URL, token, options)
-	h.writer, h.reader = h.client.WriteAPIBlocking(org, bucket), h.client.QueryAPI(org)
+	h.writer = h.client.WriteAPIBlocking(org, bucket)
 	h.scratch.New = func() any { return &request{} }
 	h.aside.path, h.aside.log = cfg.Quarantine, log
 	return h, nil

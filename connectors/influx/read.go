@@ -28,7 +28,9 @@ const readTimeouts = 6
 func (h *History) query(ctx context.Context, what, flux string, each func(row) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeouts*h.cfg.Timeout)
 	defer cancel()
-	answer, err := h.reader.Query(ctx, flux)
+	// One QueryAPI per query: v2.14.0 writes its address into a shared one
+	// without a lock when it first asks.
+	answer, err := h.client.QueryAPI(h.org).Query(ctx, flux)
 	if err != nil {
 		return h.wrap(what, err)
 	}
