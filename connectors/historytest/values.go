@@ -121,7 +121,7 @@ func odd(_ *testing.T, s *suite) {
 		"time", "_time", "_value", "line", "area", "machine", "gateway", "x", "x.quality", "x.quality.value", "x.value", ".quality", ".value", "quality", "value",
 		"${x}", "$", "r._field", `" or true or r._field == "`, `"}) |> drop(`, "#hash", "'", "`", "a/b/c", "Größe [°C]", "🏭", strings.Repeat("n", 300),
 	}
-	texts := append([]string{" ", "\n", "a\nb", "\t", `"`, `\`, `\"`, `a\`, `""`, "null", "NaN", "1i", "1.5", "${x}", "#", ",", "a,b", "时间 ⏱", "\x01", "\u2028", "trailing ", " leading"}, names...)
+	texts := append([]string{" ", "\n", "a\nb", "\t", `"`, `\`, `\"`, `a\`, `""`, "null", "NaN", "1i", "1.5", "${x}", "#", ",", "a,b", "时间 ⏱", "\x01", "\f", "\v", "\u2028", "trailing ", " leading"}, names...)
 	var batches []*plant.Batch
 	want := map[string][]plant.Reading{}
 	for i, name := range names {
