@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,12 +22,16 @@ type Options struct {
 	Backoff Backoff
 }
 
-// Bounds of one attempt to connect and of one look. The connectors have their
-// own time-outs for each request; these end what hangs in spite of them, or
-// takes too many requests.
+// Bounds of one attempt to connect and of one look, on top of the time-outs that
+// the connectors have for each request. They end what hangs in spite of those,
+// and must leave time for many requests and for the turns of other devices on
+// a shared line.
 const (
-	longestConnect = 15 * time.Second
-	longestLook    = 10 * time.Second
+	longestLook   = 30 * time.Second // plus a time-out for each signal
+	longestDial   = 30 * time.Second // modbus, where a dial has a bound of its own
+	leastSession  = 5 * time.Second  // opcua, plus a time-out for each 100 signals
+	opcuaTimeout  = 2 * time.Second  // what opcua takes where the settings say nothing
+	opcuaRequests = 100              // signals in a request that finds or subscribes nodes
 )
 
 // Open makes a supervisor for each device, in order. Modbus devices with the
@@ -83,16 +88,18 @@ type opener struct {
 
 // setup gives what a supervisor needs for a device that has been checked.
 func (o *opener) setup(cfg Config) (setup, Device, error) {
-	s := setup{machine: cfg.Machine, every: cfg.Every, connect: longestConnect, deadbands: map[string]float64{}}
+	s := setup{machine: cfg.Machine, every: cfg.Every, deadbands: map[string]float64{}}
+	n := time.Duration(len(cfg.Signals))
 	var build func() (described, error)
 	if cfg.Modbus != nil {
-		s.protocol, s.timeout = "modbus", cfg.Modbus.Timeout
+		s.protocol, s.timeout, s.connect = "modbus", cfg.Modbus.Timeout, longestDial
 		build = func() (described, error) { return o.modbus(cfg) }
 	} else {
-		s.protocol, s.timeout = "opcua", cfg.OPCUA.Timeout
+		s.protocol, s.timeout = "opcua", cmp.Or(cfg.OPCUA.Timeout, opcuaTimeout)
+		s.connect = max(leastSession, 5*s.timeout) + s.timeout*n/opcuaRequests
 		build = func() (described, error) { return o.opcua(cfg) }
 	}
-	s.poll = max(longestLook, 3*s.timeout)
+	s.poll = longestLook + s.timeout*n
 	device, err := build()
 	if err != nil {
 		return setup{}, nil, err

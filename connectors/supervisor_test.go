@@ -16,7 +16,10 @@ import (
 	"linetwin/plant"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The OPC UA library's server ends subscriptions only after their life time.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/gopcua/opcua/server.(*Subscription).run"))
+}
 
 // script is a device that does as it is told.
 type script struct {
