@@ -67,12 +67,13 @@ type answer struct {
 // goroutines may call services at the same time. It has exactly the security
 // that it was made with, and the server that holds the given certificate.
 type channel struct {
-	conn   net.Conn
-	url    string
-	sec    security
-	own    *identity // nil without security
-	server []byte    // the server's certificate, nil without security
-	id     uint32
+	conn    net.Conn
+	url     string
+	sec     security
+	own     *identity // nil without security
+	server  []byte    // the server's certificate, nil without security
+	id      uint32
+	opening keys
 
 	sendSize    int
 	sendMessage int // largest message the server takes; 0 for any
@@ -80,13 +81,11 @@ type channel struct {
 	writing  sync.Mutex // guards conn's writing side and sequence
 	sequence uint32
 
-	renewing sync.Mutex // held while a token is renewed
-
 	mu      sync.Mutex // guards what follows
 	request uint32
 	waiting map[uint32]chan answer
 	tokens  []token // newest first; the one before may still be used by the server
-	opening keys
+	nonce   []byte  // ours, of the opening under way
 	err     error
 
 	done chan struct{} // closed when the reader has ended
@@ -202,7 +201,8 @@ func (c *channel) read() {
 			c.fail(err)
 			return
 		}
-		request, data, final, err := c.openChunk(b)
+		opened, final := string(b[:3]) == "OPN", b[3]
+		request, data, err := c.openChunk(b)
 		if err != nil {
 			c.fail(err)
 			return
@@ -227,6 +227,12 @@ func (c *channel) read() {
 				a.aborted = ua.StatusCode(binary.LittleEndian.Uint32(data))
 			}
 		}
+		if opened && final == 'F' {
+			if err := c.install(data); err != nil {
+				c.fail(err)
+				return
+			}
+		}
 		for _, p := range partial[request] {
 			held -= len(p)
 		}
@@ -243,7 +249,7 @@ func (c *channel) read() {
 
 // openChunk checks and decrypts a chunk of any kind. It never panics: a
 // library's panic over a hostile chunk becomes an error.
-func (c *channel) openChunk(b []byte) (request uint32, data []byte, final byte, err error) {
+func (c *channel) openChunk(b []byte) (request uint32, data []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v", errChunk, r)
@@ -255,37 +261,36 @@ func (c *channel) openChunk(b []byte) (request uint32, data []byte, final byte, 
 	case "OPN":
 		h, end, err := asymmetricHeader(b)
 		if err != nil {
-			return 0, nil, 0, err
+			return 0, nil, err
 		}
 		if h.SecurityPolicyURI != c.sec.policy {
-			return 0, nil, 0, fmt.Errorf("the server opened with policy %q in place of %q", h.SecurityPolicyURI, c.sec.policy)
+			return 0, nil, fmt.Errorf("the server opened with policy %q in place of %q", h.SecurityPolicyURI, c.sec.policy)
 		}
 		if !c.sec.none() && !sameLeaf(h.SenderCertificate, c.server) {
-			return 0, nil, 0, errors.New("the server opened with another certificate than it had announced")
+			return 0, nil, errors.New("the server opened with another certificate than it had announced")
 		}
 		k, header = c.opening, end
 	case "MSG":
 		if len(b) < header {
-			return 0, nil, 0, errChunk
+			return 0, nil, errChunk
 		}
 		var ok bool
 		if k, ok = c.keysOf(binary.LittleEndian.Uint32(b[prefixSize:])); !ok {
-			return 0, nil, 0, fmt.Errorf("%w: unknown security token", errChunk)
+			return 0, nil, fmt.Errorf("%w: unknown security token", errChunk)
 		}
 	case "CLO":
-		return 0, nil, 0, errors.New("the server closed the secure channel")
+		return 0, nil, errors.New("the server closed the secure channel")
 	default:
-		return 0, nil, 0, fmt.Errorf("%w: of kind %q", errChunk, kind)
+		return 0, nil, fmt.Errorf("%w: of kind %q", errChunk, kind)
 	}
-	if final = b[3]; final != 'F' && final != 'C' && final != 'A' {
-		return 0, nil, 0, errChunk
+	if final := b[3]; final != 'F' && final != 'C' && final != 'A' {
+		return 0, nil, errChunk
 	}
 	plain, err := k.open(b, header)
 	if err != nil {
-		return 0, nil, 0, err
+		return 0, nil, err
 	}
-	request, data, err = takeSequence(plain)
-	return request, data, final, err
+	return takeSequence(plain)
 }
 
 // sameLeaf compares the first certificates of two chains.
@@ -312,59 +317,62 @@ func (c *channel) keysOf(id uint32) (keys, bool) {
 // renew opens the channel, or gives it a new token.
 func (c *channel) renew(ctx context.Context, kind ua.SecurityTokenRequestType) error {
 	req := &ua.OpenSecureChannelRequest{RequestType: kind, SecurityMode: c.sec.mode, RequestedLifetime: uint32(tokenLifetime.Milliseconds())}
-	var err error
 	if !c.sec.none() {
+		var err error
 		if req.ClientNonce, err = c.opening.algorithm.MakeNonce(); err != nil {
 			return err
 		}
 	}
-	got, err := c.call(ctx, req, nil)
+	c.mu.Lock()
+	c.nonce = req.ClientNonce
+	c.mu.Unlock()
+	_, err := c.call(ctx, req, nil)
+	return err
+}
+
+// install takes the token of an opening into use. The reader does so before
+// it reads on, because the server may use the token at once.
+func (c *channel) install(b []byte) error {
+	got, err := answer{data: b}.decode()
+	if fault := (faultError{}); errors.As(err, &fault) {
+		return nil // who asked will see it
+	}
 	if err != nil {
 		return err
 	}
 	res, ok := got.(*ua.OpenSecureChannelResponse)
 	if !ok || res.SecurityToken == nil {
-		return fmt.Errorf("the answer is a %T", got)
+		return fmt.Errorf("open secure channel: the answer is a %T", got)
 	}
-	k, err := symmetric(c.sec, req.ClientNonce, res.ServerNonce)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.sec.none() && len(res.ServerNonce) < max(len(c.nonce), 1) {
+		return errors.New("open secure channel: the server's nonce is too short")
+	}
+	k, err := symmetric(c.sec, c.nonce, res.ServerNonce)
 	if err != nil {
 		return err
-	}
-	if !c.sec.none() && len(res.ServerNonce) < len(req.ClientNonce) {
-		return fmt.Errorf("the server's nonce has %d bytes, too few", len(res.ServerNonce))
 	}
 	lives := time.Duration(res.SecurityToken.RevisedLifetime) * time.Millisecond
 	if lives <= 0 || lives > tokenLifetime {
 		lives = tokenLifetime
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if len(c.tokens) == 0 {
 		c.id = res.SecurityToken.ChannelID // and stays: senders read it without a lock
 	} else if c.id != res.SecurityToken.ChannelID {
-		return fmt.Errorf("the server renewed channel %d in place of %d", res.SecurityToken.ChannelID, c.id)
+		return errors.New("renew secure channel: the server gave another channel")
 	}
+	c.nonce = nil
 	c.tokens = append([]token{{id: res.SecurityToken.TokenID, keys: k, made: time.Now(), lives: lives}}, c.tokens[:min(1, len(c.tokens))]...)
 	return nil
 }
 
-// refresh renews the token once three quarters of its life are over (Part 4,
-// 5.5.2); others go on with the old one meanwhile.
-func (c *channel) refresh(ctx context.Context) error {
-	if !c.renewing.TryLock() {
-		return nil
-	}
-	defer c.renewing.Unlock()
+// due tells whether three quarters of the token's life are over, when it shall
+// be renewed (Part 4, 5.5.2).
+func (c *channel) due(now time.Time) bool {
 	c.mu.Lock()
-	t := c.tokens[0]
-	c.mu.Unlock()
-	if time.Since(t.made) < t.lives*3/4 {
-		return nil
-	}
-	if err := c.renew(ctx, ua.SecurityTokenRequestTypeRenew); err != nil {
-		return fmt.Errorf("renew secure channel: %w", err)
-	}
-	return nil
+	defer c.mu.Unlock()
+	return now.Sub(c.tokens[0].made) >= c.tokens[0].lives*3/4
 }
 
 // call sends a request and waits for its answer until ctx ends. A refusal of

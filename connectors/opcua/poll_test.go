@@ -15,7 +15,7 @@ import (
 )
 
 func TestPollReadsValues(t *testing.T) {
-	s := startServer(t, serverOptions{before: 1})
+	s := useServer(t)
 	s.space.set("s=state", int32(6))
 	s.space.set("s=temperature", 21.5)
 	d := connected(t, s, Config{}, Signal{Name: "state", Node: nsu("s=state"), Type: "int32"}, Signal{Name: "temperature", Node: "ns=2;s=temperature", Type: "float64"})
@@ -88,7 +88,7 @@ func TestEveryTypeOverTheWire(t *testing.T) {
 		{name: "int32", value: int32(3), status: ua.StatusBadSensorFailure, reason: "BadSensorFailure"},
 		{name: "int32", value: int32(3), status: ua.StatusUncertainLastUsableValue, want: plant.Integer(3), reason: "UncertainLastUsableValue"},
 	}
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	signals := make([]Signal, len(cases))
 	for i, c := range cases {
 		node := fmt.Sprintf("s=%d", i)
@@ -114,7 +114,7 @@ func TestEveryTypeOverTheWire(t *testing.T) {
 }
 
 func TestManySignalsAreReadInBatches(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	var signals []Signal
 	for i := range 70 {
 		s.space.set(fmt.Sprintf("i=%d", 1000+i), int32(i))
@@ -150,7 +150,7 @@ func TestManySignalsAreReadInBatches(t *testing.T) {
 }
 
 func TestOneBadNodeDoesNotHarmOthers(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	var signals []Signal
 	for i := range 20 {
 		s.space.set(fmt.Sprintf("i=%d", 1000+i), int32(i))
@@ -187,7 +187,7 @@ func TestOneBadNodeDoesNotHarmOthers(t *testing.T) {
 }
 
 func TestAllNodesUnknownIsAnError(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	s.space.set("s=b", int32(1))
 	d := connected(t, s, Config{}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"}, Signal{Name: "b", Node: nsu("s=b"), Type: "int32"})
@@ -208,7 +208,7 @@ func TestAllNodesUnknownIsAnError(t *testing.T) {
 }
 
 func TestServiceFaultsEndTheSession(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	d := connected(t, s, Config{}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
 	for _, c := range []struct {
@@ -260,7 +260,7 @@ func TestRestartWithMovedNamespace(t *testing.T) {
 }
 
 func TestConnectErrors(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	for _, c := range []struct {
 		name   string
@@ -292,7 +292,7 @@ func TestConnectErrors(t *testing.T) {
 }
 
 func TestBrowsePath(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	d := connected(t, s, Config{}, Signal{Name: "clock", Node: "path:/Objects/Server/ServerStatus/CurrentTime", Type: "datetime"})
 	if r := poll(t, d); r.Readings[0].Quality != plant.Good || d.nodes[0].NodeID.IntID() != 2258 {
 		t.Errorf("%v from %v", r.Readings, d.nodes[0].NodeID)
@@ -300,6 +300,7 @@ func TestBrowsePath(t *testing.T) {
 }
 
 func TestServerClock(t *testing.T) {
+	s := useServer(t)
 	for _, c := range []struct {
 		name   string
 		behind time.Duration
@@ -312,7 +313,6 @@ func TestServerClock(t *testing.T) {
 		{"far ahead", -time.Hour, reasonClock},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := startServer(t, serverOptions{})
 			s.with(func() { s.behind = c.behind })
 			s.space.set("s=a", int32(0))
 			d := connected(t, s, Config{}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
@@ -341,15 +341,13 @@ func TestServerClock(t *testing.T) {
 }
 
 func TestReconnectingLeavesNothingBehind(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	for _, mode := range []string{ModePoll, ModeSubscribe} {
 		t.Run(mode, func(t *testing.T) {
 			d := newTestDevice(t, s, Config{Mode: mode, Publishing: 10 * time.Millisecond}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
 			once := func() {
-				if err := d.Connect(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				reconnect(t, d)
 				poll(t, d)
 			}
 			once()

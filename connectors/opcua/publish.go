@@ -120,7 +120,7 @@ func (p *publisher) create(ctx context.Context, timeout, publishing time.Duratio
 	p.subs[sub.id] = sub
 	if !p.running {
 		p.running = true
-		s.running.Go(p.run)
+		s.start(p.run)
 	}
 	return sub, nil
 }

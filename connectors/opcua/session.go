@@ -40,6 +40,7 @@ type session struct {
 	lives    time.Duration
 	endpoint *ua.EndpointDescription
 	clock    clock
+	gate     sync.RWMutex // closed while the channel's token is renewed
 	used     atomic.Int64 // when the server last answered, in ns since 1970
 
 	reads    atomic.Int64 // nodes that the server takes in one Read, as far as known
@@ -93,7 +94,7 @@ func openSession(ctx context.Context, opt options, timeout time.Duration, pki *P
 	run, stop := context.WithCancel(context.Background())
 	s.cancel = stop
 	s.publisher.session = s
-	s.running.Go(func() { s.keep(run, timeout) })
+	s.start(func() { s.keep(run, timeout) })
 	log.Info("opcua session opened", "url", opt.url, "security", opt.security.String(), "server", applicationName(s.endpoint))
 	return s, nil
 }
@@ -265,6 +266,8 @@ func (s *session) askLimits(ctx context.Context, timeout time.Duration) error {
 
 // call calls a service within the session and within timeout.
 func (s *session) call(ctx context.Context, timeout time.Duration, req ua.Request) (ua.Response, error) {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	sent := time.Now()
@@ -339,9 +342,10 @@ func (s *session) keep(ctx context.Context, timeout time.Duration) {
 		case <-s.ch.done:
 			return
 		case now := <-tick.C:
-			limited, cancel := context.WithTimeout(ctx, timeout)
-			err := s.ch.refresh(limited)
-			cancel()
+			var err error
+			if s.ch.due(now) {
+				err = s.renew(ctx, timeout)
+			}
 			// A subscription asks for nothing, and its reports do not tell how
 			// long they took: the server's clock is asked for all the same.
 			idle := now.Sub(time.Unix(0, s.used.Load()))
@@ -354,6 +358,32 @@ func (s *session) keep(ctx context.Context, timeout time.Duration) {
 			}
 		}
 	}
+}
+
+// renew gives the channel a new token while nothing else is asked for: some
+// servers, the library's among them, mix up their keys otherwise.
+func (s *session) renew(ctx context.Context, timeout time.Duration) error {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := s.ch.renew(ctx, ua.SecurityTokenRequestTypeRenew); err != nil {
+		return fmt.Errorf("renew secure channel: %w", err)
+	}
+	return nil
+}
+
+// start runs f until the session is closed. Its panic ends the session, not
+// the gateway.
+func (s *session) start(f func()) {
+	s.running.Go(func() {
+		defer func() {
+			if r := recover(); r != nil {
+				s.fail(fmt.Errorf("panic: %v", r))
+			}
+		}()
+		f()
+	})
 }
 
 // broken gives why the session cannot be used any more, or nil.
