@@ -17,7 +17,12 @@ export function page(path: string): Page {
 }
 
 class Router {
-  now = $state.raw<Page>(page(location.pathname));
+  now = $state.raw<Page>({ name: 'overview' });
+
+  /** Takes the page that the address names. */
+  read() {
+    this.now = page(location.pathname);
+  }
 
   /** Follows links inside the pages without loading anew; gives what ends it. */
   start(): () => void {
@@ -29,7 +34,7 @@ class Router {
       e.preventDefault();
       this.go(link.pathname);
     };
-    const back = () => (this.now = page(location.pathname));
+    const back = () => this.read();
     addEventListener('click', click);
     addEventListener('popstate', back);
     return () => {

@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest';
+import { backoff, put, withAlert } from './live.svelte';
+import { page } from './router.svelte';
+import { nearest, row, ticks } from './segments';
+import { look } from './states';
+import { append, columns, extent, numeric } from './trend';
+import type { Alert, Bucket, Machine, Segment, Signal } from './types';
+import { fill, firstLang } from './words.svelte';
+
+const at = (s: number) => new Date(s * 1000).toISOString();
+const segment = (from: number, to: number, c: Segment['class'], open = false): Segment => ({ machine: 'm', from: at(from), to: at(to), class: c, open });
+const machine = (c: Machine['class'], since: number, through: number) => ({ id: 'm', class: c, small: false, since: at(since), through: at(through) }) as Machine;
+const shape = (pieces: ReturnType<typeof row>) => pieces.map((p) => `${p.look} ${p.from / 1000}-${p.to / 1000}${p.open ? '+' : ''}`);
+
+describe('a row of the timeline', () => {
+  test('is what was read, and unknown between', () => {
+    expect(shape(row([segment(0, 100, 'run'), segment(130, 200, 'stop')], undefined, 0, 200_000))).toEqual(['run 0-100', 'unknown 100-130', 'stop 130-200']);
+  });
+  test('goes on with what the machine says now', () => {
+    expect(shape(row([segment(0, 100, 'run', true)], machine('run', 0, 160), 0, 200_000))).toEqual(['run 0-160+']);
+    expect(shape(row([segment(0, 100, 'run', true)], machine('stop', 80, 160), 0, 200_000))).toEqual(['run 0-80', 'stop 80-160+']);
+  });
+  test('does not guess what comes after the machine was last heard of', () => {
+    expect(shape(row([], machine('stop', 20, 60), 0, 200_000))).toEqual(['unknown 0-20', 'stop 20-60+']);
+  });
+  test('an older word of the machine changes nothing', () => {
+    expect(shape(row([segment(0, 50, 'run'), segment(50, 90, 'stop')], machine('run', 0, 40), 0, 90_000))).toEqual(['run 0-50', 'stop 50-90']);
+  });
+  test('leaves out what is over, and cuts nothing that reaches in', () => {
+    expect(shape(row([segment(0, 10, 'run'), segment(10, 90, 'stop')], undefined, 50_000, 90_000))).toEqual(['stop 10-90']);
+  });
+  test('an empty row is unknown', () => expect(shape(row([], undefined, 0, 5000))).toEqual(['unknown 0-5']));
+  test('a finger beside a short stop means the stop', () => {
+    const pieces = row([segment(0, 100, 'run'), segment(100, 101, 'stop'), segment(101, 200, 'run')], undefined, 0, 200_000);
+    expect(nearest(pieces, 97_000, 10_000)?.look).toBe('stop');
+    expect(nearest(pieces, 50_000, 10_000)?.look).toBe('run');
+    expect(nearest([], 5, 10)).toBeNull();
+  });
+  test('has few and round marks', () => {
+    expect(ticks(100_000, 8 * 3_600_000, 5).map((t) => t / 60_000)).toEqual([120, 240, 360]);
+  });
+});
+
+test('a small stop is amber, waiting stays waiting', () => {
+  expect([look('stop', true), look('stop', false), look('starved', true), look('run', false)]).toEqual(['small', 'stop', 'starved', 'run']);
+});
+
+describe('the curve', () => {
+  const bucket = (from: number, mean: number | null): Bucket => ({ from: at(from), to: at(from + 10), count: mean == null ? 0 : 1, bad: 0, min: mean, max: mean, mean, last: mean });
+  test('has holes where nothing was read', () => expect(columns([bucket(0, 1), bucket(10, null)])).toEqual({ x: [5, 15], min: [1, null], max: [1, null], mean: [1, null] }));
+  test('moves on', () => {
+    const c = columns([bucket(0, 1), bucket(10, 3)]);
+    append(c, 15, 9, 0); // not newer
+    append(c, 30, 7, 10);
+    expect(c).toEqual({ x: [15, 30], min: [3, 7], max: [3, 7], mean: [3, 7] });
+    expect(extent(c)).toEqual({ min: 3, max: 7 });
+    expect(extent(columns([bucket(0, null)]))).toBeNull();
+  });
+  test('takes no bad reading for a number', () => {
+    const s = (value: Signal['value'], quality: Signal['quality'] = 'good') => numeric({ value, quality } as Signal);
+    expect([s(1.5), s(true), s('jam'), s(null, 'bad'), s(4, 'bad'), s(4, 'uncertain')]).toEqual([1.5, 1, null, null, null, 4]);
+  });
+});
+
+describe('what is live', () => {
+  const alert = (id: string, severity: Alert['severity'], since: number, state: Alert['state'] = 'unacknowledged') => ({ id, severity, since: at(since), state }) as Alert;
+  test('alerts are in order, a closed one goes', () => {
+    let all = withAlert([], alert('a', 'low', 3));
+    all = withAlert(all, alert('b', 'high', 1));
+    all = withAlert(all, alert('c', 'high', 2));
+    expect(all.map((a) => a.id)).toEqual(['c', 'b', 'a']);
+    all = withAlert(all, alert('c', 'high', 2, 'acknowledged'));
+    expect(all[0]?.state).toBe('acknowledged');
+    expect(withAlert(all, alert('b', 'high', 1, 'normal')).map((a) => a.id)).toEqual(['c', 'a']);
+  });
+  test('lines keep their place', () => expect(put([{ id: 'a', n: 1 }, { id: 'b', n: 1 }], { id: 'a', n: 2 }, (x) => x.id)).toEqual([{ id: 'a', n: 2 }, { id: 'b', n: 1 }]));
+  test('the next try waits longer, but not for ever', () => {
+    expect([0, 1, 4, 50].map((n) => backoff(n, 0.5))).toEqual([500, 1000, 8000, 8000]);
+    expect(backoff(3, 1)).toBeGreaterThan(backoff(3, 0));
+  });
+});
+
+describe('pages', () => {
+  test.each([
+    ['/', { name: 'overview' }], ['/lines', { name: 'lines' }], ['/lines/', { name: 'lines' }], ['/lines/mcb-a', { name: 'line', id: 'mcb-a' }], ['/lines/a%20b', { name: 'line', id: 'a b' }],
+    ['/lines/%E0%A4%A', { name: 'missing' }], ['/gateways', { name: 'gateways' }], ['/scorecard', { name: 'scorecard' }], ['/quality', { name: 'missing' }], ['/lines/a/b', { name: 'missing' }],
+  ])('%s', (path, want) => expect(page(path)).toEqual(want));
+});
+
+describe('language', () => {
+  test.each([
+    ['?lang=zh', 'en', ['en-GB'], 'zh'], ['?lang=fr', 'zh', ['en'], 'zh'], ['', null, ['zh-CN', 'en'], 'zh'], ['', null, ['de', 'zh'], 'en'], ['', 'en', ['zh'], 'en'], ['', null, [], 'en'],
+  ] as const)('%s, saved %s, browser %s', (search, saved, browser, want) => expect(firstLang(search, saved, browser)).toBe(want));
+  test('fills in', () => expect(fill('{a} of {b}, {c}', { a: 1, b: 'x' })).toBe('1 of x, {c}'));
+});
