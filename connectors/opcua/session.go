@@ -30,6 +30,9 @@ type options struct {
 	user     User
 }
 
+// String leaves the user out: fmt would print a secret inside a struct.
+func (o options) String() string { return o.url + " " + o.security.String() }
+
 // session is an activated session on a secure channel of its own. It never
 // reconnects: once it failed it is thrown away, and a new one is made the same
 // way as the first.
