@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"log"
 	"log/slog"
 	"slices"
 	"strings"
@@ -17,7 +19,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The OPC UA library's server ends subscriptions only after their life time.
+	log.SetOutput(io.Discard) // the OPC UA library's server prints what it does
+	// It ends subscriptions only after their life time.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/gopcua/opcua/server.(*Subscription).run"))
 }
 
