@@ -32,7 +32,10 @@ func (c *committer) settle() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	done = slices.DeleteFunc(done, func(b *block) bool { return !c.acks.covers(b.numbers()) })
+	// What was acknowledged while this ran is counted the next time.
+	done = slices.DeleteFunc(done, func(b *block) bool {
+		return !c.acks.covers(b.numbers()) || c.uncounted.meets(b.numbers())
+	})
 	if c.badBlocks {
 		c.badBlocks = false
 		done = append(done, c.dropBad()...)
@@ -173,8 +176,9 @@ func (c *committer) overCaps(put []*block, now time.Time) []*block {
 	limit := int64(c.cfg.Buffer.MaxBytes)
 	why := "max_bytes"
 	if free, ok := c.freeSpace(c.cfg.Buffer.Folder); ok && free < int64(c.cfg.Buffer.MinFreeDisk) {
-		// The file never shrinks. What is freed inside it takes what comes.
-		if room := c.store.fileSize() * 3 / 4; room < limit {
+		// The file never shrinks. What is freed inside it takes what comes, if
+		// enough is free that a run of pages is found.
+		if room := c.store.fileSize() / 2; room < limit {
 			limit, why = room, "min_free_disk"
 		}
 	}
@@ -197,6 +201,36 @@ func (c *committer) overCaps(put []*block, now time.Time) []*block {
 	}
 	c.logDropping(len(victims) > 0, why)
 	return victims
+}
+
+// makeRoom drops victims in a transaction of its own, since the pages of what a
+// transaction deletes are free only for the next one.
+func (c *committer) makeRoom(victims []*block) error {
+	if len(victims) == 0 {
+		return nil
+	}
+	c.setLeaving(victims, true)
+	ch := change{counters: c.countersAfter(victims, c.saved.next)}
+	for _, b := range victims {
+		ch.remove = append(ch.remove, b.key)
+	}
+	if err := c.store.apply(ch); err != nil {
+		c.setLeaving(victims, false)
+		return err
+	}
+	c.saved = ch.counters
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range victims {
+		if c.uncounted.covers(b.numbers()) {
+			// Stored in the meantime.
+			c.storedReadings, c.waiting = c.storedReadings+uint64(b.waiting), c.waiting-uint64(b.waiting)
+			continue
+		}
+		c.drop(b.waiting, b.info)
+	}
+	c.takeOut(victims)
+	return nil
 }
 
 func (c *committer) logDropping(dropping bool, why string) {

@@ -20,6 +20,7 @@ const (
 	maxAckRanges  = 4096     // ranges of acknowledged numbers; above, the highest are ignored
 	windowFactor  = 64       // readings in flight for each batch of the window
 	noticeLasts   = time.Hour
+	writeHangs    = 5 * time.Second   // after which a write is reported
 	readingsStamp = int64(1704067200) // 2024-01-01: a clock before that was never set
 )
 
@@ -63,6 +64,7 @@ type buffer struct {
 	tailFault, commitFault        string
 	notice                        string
 	noticed                       time.Time
+	committing, tailing           time.Time // since when a write is under way; zero for none
 	overflowing                   bool
 	ackedBlocks                   bool // a block was acknowledged before it was in the list
 	badBlocks                     bool // a block turned out to be unreadable
@@ -321,6 +323,11 @@ func (q *buffer) account(s *plant.GatewayStatus) {
 		}
 	}
 	faults := []string{q.commitFault, q.tailFault}
+	for _, since := range []time.Time{q.committing, q.tailing} {
+		if !since.IsZero() && time.Since(since) > writeHangs {
+			faults = append(faults, fmt.Sprintf("disk has not answered for %s", time.Since(since).Round(time.Second)))
+		}
+	}
 	if time.Since(q.noticed) < noticeLasts {
 		faults = append(faults, q.notice)
 	}

@@ -54,6 +54,7 @@ func (q *buffer) flushTail(e *encoder, records []byte) []byte {
 				return dst
 			})
 		}
+		q.began(&q.tailing)
 		q.tailWritten(through, q.tail.write(records))
 	}
 }
@@ -74,7 +75,7 @@ func (q *buffer) unwritten(to []entry) ([]entry, uint64) {
 // then only the next commit saves them.
 func (q *buffer) tailWritten(through uint64, err error) {
 	q.mu.Lock()
-	q.written = max(q.written, through)
+	q.written, q.tailing = max(q.written, through), time.Time{}
 	was := q.tailFault
 	q.tailFault = faultText(err)
 	q.mu.Unlock()
@@ -82,6 +83,13 @@ func (q *buffer) tailWritten(through uint64, err error) {
 	if err != nil {
 		poke(q.toDisk)
 	}
+}
+
+// began notes when a write began, so that one that hangs is seen.
+func (q *buffer) began(at *time.Time) {
+	q.mu.Lock()
+	*at = time.Now()
+	q.mu.Unlock()
 }
 
 func faultText(err error) string {
@@ -141,8 +149,10 @@ func (q *buffer) commitAll(ctx context.Context) {
 		if !due && !c.hurry() {
 			continue
 		}
+		q.began(&q.committing)
 		err := c.commit(time.Now(), false)
 		q.mu.Lock()
+		q.committing = time.Time{}
 		was := q.commitFault
 		q.commitFault = faultText(err)
 		if err == nil {
@@ -183,33 +193,31 @@ func (c *committer) commit(now time.Time, last bool) error {
 		maker.flush()
 	}
 	put := maker.blocks
-	victims := c.overCaps(put, now)
-	var m merging
-	if len(victims) == 0 {
-		m = c.merge()
+	if err := c.makeRoom(c.overCaps(put, now)); err != nil && !isDamage(err) {
+		return fmt.Errorf("make room in buffer: %w", err)
 	}
+	m := c.merge()
 	ch := change{
 		remove: append([]uint64(nil), c.doomed...), put: append(m.put, put...),
-		values: append(m.values, maker.values...), counters: c.countersAfter(victims, through),
+		values: append(m.values, maker.values...), counters: c.countersAfter(nil, through),
 	}
-	for _, b := range append(victims, m.old...) {
+	for _, b := range m.old {
 		ch.remove = append(ch.remove, b.key)
 	}
 	if len(ch.remove)+len(ch.put) > 0 || ch.counters.dropped != c.saved.dropped ||
 		ch.counters.next != c.saved.next && (last || now.Sub(c.savedAt) >= stateEvery) {
-		gone := append(victims, m.old...)
-		c.setLeaving(gone, true)
+		c.setLeaving(m.old, true)
 		err := c.store.apply(ch)
 		if isDamage(err) {
-			m, victims, err = merging{}, nil, c.renew(err, change{put: put, values: maker.values, counters: ch.counters})
+			m, err = merging{}, c.renew(err, change{put: put, values: maker.values, counters: ch.counters})
 		}
 		if err != nil {
-			c.setLeaving(gone, false)
+			c.setLeaving(m.old, false)
 			return fmt.Errorf("commit buffer: %w", err)
 		}
 		c.saved, c.savedAt, c.doomed = ch.counters, now, c.doomed[:0]
 	}
-	c.committed(through, put, m, victims)
+	c.committed(through, put, m)
 	return c.tail.clear()
 }
 
@@ -297,19 +305,10 @@ func (c *committer) countersAfter(victims []*block, next uint64) counters {
 }
 
 // committed brings the memory in line with what the database now holds: put
-// came from pending, m replaced blocks, victims are gone.
-func (c *committer) committed(next uint64, put []*block, m merging, victims []*block) {
+// came from pending, m replaced blocks.
+func (c *committer) committed(next uint64, put []*block, m merging) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, b := range victims {
-		if c.uncounted.covers(b.numbers()) {
-			// Stored in the meantime.
-			c.storedReadings, c.waiting = c.storedReadings+uint64(b.waiting), c.waiting-uint64(b.waiting)
-			continue
-		}
-		c.drop(b.waiting, b.info)
-	}
-	c.takeOut(victims)
 	if len(m.old) > 0 {
 		c.takeOut(m.old)
 		c.putIn(m.put)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -344,7 +345,7 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 	}{
 		{"not a database", func([]byte) []byte { return []byte("hello") }},
 		{"both heads", func(d []byte) []byte { clear(d[:8192]); return d }},
-		{"cut short", func(d []byte) []byte { return d[:len(d)/8] }},
+		{"cut behind the heads", func(d []byte) []byte { return d[:8192] }},
 		{"noise inside", func(d []byte) []byte {
 			for i := 8192; i < len(d); i += 7 {
 				d[i] ^= 0xa5
@@ -383,6 +384,35 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 	}
 }
 
+// A file that lost its end, as after a power cut on a bad card, may still have
+// its roots. Then what can be read comes back, and the rest is counted.
+func TestFileThatLostItsEnd(t *testing.T) {
+	for _, left := range []int{2, 4, 8, 16} {
+		cfg := testConfig(t.TempDir())
+		h := open(t, cfg)
+		h.fill(t, 0, 200)
+		end(t, h)
+		path := filepath.Join(cfg.Buffer.Folder, "buffer.db")
+		size := h.store.fileSize()
+		if err := os.Truncate(path, size/int64(left)); err != nil {
+			t.Fatal(err)
+		}
+		again := open(t, cfg)
+		times := again.drainAll(t)
+		var s plant.GatewayStatus
+		again.account(&s)
+		aside := strings.Contains(s.BufferError, "set aside")
+		if !aside && uint64(len(times))*100+s.Dropped != 20_000 {
+			t.Errorf("1/%d left: %d batches came back, %d readings dropped", left, len(times), s.Dropped)
+		}
+		if len(times) < 200 && s.BufferError == "" {
+			t.Errorf("1/%d left: no alarm", left)
+		}
+		again.fill(t, 1000, 20)
+		end(t, again)
+	}
+}
+
 func TestNumbersGoOnWithoutHolesAfterRestart(t *testing.T) {
 	cfg := testConfig(t.TempDir())
 	h := open(t, cfg)
@@ -410,9 +440,18 @@ func TestStuckDiskHoldsUpNobody(t *testing.T) {
 	until(t, "first", func() bool { return len(wire.batches()) == 1 })
 	// Whoever writes to the tail now hangs, as on a card that died.
 	g.buffer.tail.mu.Lock()
+	free := sync.OnceFunc(g.buffer.tail.mu.Unlock)
+	defer free()
 	for n := range int64(50) {
 		source.rounds <- round(n + 1)
 	}
 	until(t, "live", func() bool { return len(wire.batches()) == 51 })
-	g.buffer.tail.mu.Unlock()
+	g.buffer.began(&g.buffer.tailing)
+	g.buffer.mu.Lock()
+	g.buffer.tailing = g.buffer.tailing.Add(-2 * writeHangs)
+	g.buffer.mu.Unlock()
+	if s := g.Status(); !strings.Contains(s.BufferError, "has not answered for 10s") {
+		t.Errorf("alarm %q", s.BufferError)
+	}
+	free()
 }

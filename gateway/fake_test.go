@@ -42,16 +42,17 @@ func (w *fakeWire) Publish(b *plant.Batch) error {
 		w.mu.Unlock()
 		return plant.ErrOffline
 	case w.fail != nil:
-		w.mu.Unlock()
+		defer w.mu.Unlock()
 		return w.fail
 	}
 	c := *b
 	c.Readings = slices.Clone(b.Readings)
 	w.got = append(w.got, c)
 	lost := w.drop != nil && w.drop(len(w.got))
+	taken := w.taken
 	w.mu.Unlock()
-	if w.taken != nil && !lost {
-		w.taken(c)
+	if taken != nil && !lost {
+		taken(c)
 	}
 	return nil
 }

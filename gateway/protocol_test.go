@@ -380,3 +380,30 @@ func TestLiveFlight(t *testing.T) {
 		t.Errorf("expired from %d, left %v", lowest, f.live)
 	}
 }
+
+// Acknowledgements come one by one while the committer accounts earlier ones.
+func TestAcknowledgedWhileAccounting(t *testing.T) {
+	h := open(t, testConfig(t.TempDir()))
+	defer end(t, h)
+	h.fill(t, 0, 400)
+	all := h.waiting
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := uint64(1); n <= 400; n++ {
+			h.acknowledge(plant.Acknowledgement{Through: n})
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		h.c.settle()
+	}
+	h.c.settle()
+	if h.storedReadings != all || h.waiting != 0 || len(h.blocks) != 0 {
+		t.Errorf("stored %d of %d, waiting %d, %d blocks", h.storedReadings, all, h.waiting, len(h.blocks))
+	}
+}

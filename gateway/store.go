@@ -121,6 +121,9 @@ func tryStore(path string) (*store, counters, []*block, error) {
 			return fmt.Errorf("open buffer %s: %w", path, err)
 		}
 		s.db = db
+		if err := db.View(s.whole); err != nil {
+			return err
+		}
 		err = db.Update(func(tx *bbolt.Tx) error {
 			for _, name := range []string{bucketBlocks, bucketInfos, bucketState} {
 				if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
@@ -145,6 +148,19 @@ var errInUse = errors.New("in use by another process")
 
 // errDamage marks what a panic or a fault of memory in the database left.
 var errDamage = errors.New("database is damaged")
+
+// whole tells whether the file has all the pages that it counts. Pages behind
+// its end would kill the process, or send bbolt round in circles.
+func (s *store) whole(tx *bbolt.Tx) error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return fmt.Errorf("measure buffer %s: %w", s.path, err)
+	}
+	if info.Size() < tx.Size() {
+		return fmt.Errorf("%w: file has %d bytes of %d", errDamage, info.Size(), tx.Size())
+	}
+	return nil
+}
 
 // isDamage tells faults of the file from those of the disk, of permissions, of
 // memory and of another process that has it: only the former set it aside.
