@@ -1,6 +1,9 @@
 package connectors
 
 import (
+	"os"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -134,5 +137,32 @@ func TestConfigCheck(t *testing.T) {
 				t.Errorf("faults %q, want %q", faults, c.want)
 			}
 		})
+	}
+}
+
+// TestDocumentedSettings: what docs/connectors.md shows can be used as it is,
+// and it names every key.
+func TestDocumentedSettings(t *testing.T) {
+	page, err := os.ReadFile("../docs/connectors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	var got struct{ Devices []Config }
+	if err := yaml.Load([]byte(text), &got, yaml.WithKnownFields()); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := Open(got.Devices, Options{}); err != nil || len(all) != 2 {
+		t.Errorf("%d devices, error %v", len(all), err)
+	}
+	for _, section := range []any{Config{}, Signal{}, modbus.Config{}, opcua.Config{}, opcua.User{}} {
+		typ := reflect.TypeOf(section)
+		for i := range typ.NumField() {
+			key, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+			if key != "-" && !regexp.MustCompile("[`{, ]"+key+"[`:},]").Match(page) {
+				t.Errorf("%v's key %q is not documented", typ, key)
+			}
+		}
 	}
 }

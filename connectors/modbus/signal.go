@@ -276,11 +276,9 @@ func orderNames(sh shape, t table) string {
 	case t.bits():
 		return "only with registers (holding or input)"
 	case sh.registers == 4:
-		return strings.Join([]string{"ABCDEFGH", "GHEFCDAB", "BADCFEHG", "HGFEDCBA", "or ABCD", "CDAB", "BADC", "DCBA for the same"}, ", ")
-	case sh.registers == 2:
-		return "ABCD, CDAB, BADC, DCBA"
+		return strings.Join(orders(sh), ", ") + ", or ABCD, CDAB, BADC, DCBA for the same"
 	}
-	return "AB, BA"
+	return strings.Join(orders(sh), ", ")
 }
 
 // count gives a number for a fault; 0 is a missing one.
