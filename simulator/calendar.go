@@ -63,6 +63,12 @@ func newCalendar(anchor int64) calendar {
 	return c
 }
 
+// newEndless gives a calendar in which nothing ever happens: no shift ends, and
+// nobody takes a break.
+func newEndless(anchor int64) calendar {
+	return calendar{anchor: anchor, start: anchor, speed: 1, wall: anchor + 100*365*dayMS}
+}
+
 func (c *calendar) midnight(wall int64) int64 { return wall - (wall+zoneMS)%dayMS }
 
 // process gives the process time of a wall time, both in ms.

@@ -160,7 +160,9 @@ func (p *Plant) Ledger() *Ledger {
 	for _, q := range productPlans() {
 		l.Products = append(l.Products, q.ID)
 	}
-	l.NotScheduled = breaks(l.Anchor, l.Now)
+	if !p.cfg.Continuous {
+		l.NotScheduled = breaks(l.Anchor, l.Now)
+	}
 	for _, s := range m.stations {
 		a := &m.ledger.accounts[s.index]
 		x := MachineAccount{Machine: s.id, Line: s.line.id, Good: s.stats.good, Reject: s.stats.reject, Measured: a.measured,

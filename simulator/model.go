@@ -35,7 +35,12 @@ type model struct {
 // newModel makes the plant as it stands at the anchor, in ms, with the lines
 // of plans.
 func newModel(seed uint64, anchor int64, plans []linePlan) *model {
-	m := &model{now: anchor, anchor: anchor, seed: seed, calendar: newCalendar(anchor)}
+	return newModelBy(newCalendar(anchor), seed, plans)
+}
+
+// newModelBy makes the plant as it stands at the calendar's anchor.
+func newModelBy(c calendar, seed uint64, plans []linePlan) *model {
+	m := &model{now: c.anchor, anchor: c.anchor, seed: seed, calendar: c}
 	for i := range plans {
 		m.addLine(&plans[i])
 	}

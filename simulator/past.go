@@ -57,7 +57,7 @@ func (p *Plant) Past(ctx context.Context, from, to time.Time, every time.Duratio
 		return fmt.Errorf("simulate the past every %s: want 1ms or more", every)
 	}
 	begin, end := from.UnixMilli(), to.UnixMilli()
-	r := &recorder{model: newModel(p.cfg.Seed, p.cfg.Anchor.UnixMilli(), p.cfg.plans()), emit: emit}
+	r := &recorder{model: p.cfg.model(), emit: emit}
 	r.model.ledger.off = true
 	r.seen = make([][slots]uint32, len(r.model.stations))
 	r.gapped = make([]bool, len(r.model.stations))

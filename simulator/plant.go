@@ -25,8 +25,11 @@ type Config struct {
 	// the servers check neither users nor certificates.
 	OPCUA  string   `yaml:"opcua"`
 	Modbus string   `yaml:"modbus"`
-	Lines  []string `yaml:"lines"`  // default: all
-	Folder string   `yaml:"folder"` // keeps the OPC UA server's certificate and key
+	Lines  []string `yaml:"lines"` // default: all
+	// Continuous leaves out the shift calendar: work goes on around the clock,
+	// without breaks.
+	Continuous bool   `yaml:"continuous"`
+	Folder     string `yaml:"folder"` // keeps the OPC UA server's certificate and key
 	// Anchor is where the model begins. The same seed and anchor give the same
 	// plant. Default: when Run starts.
 	Anchor time.Time    `yaml:"-"`
@@ -131,13 +134,22 @@ func New(cfg Config) (*Plant, error) {
 		return nil, err
 	}
 	p := &Plant{cfg: cfg, certificate: id, ready: make(chan struct{}), machines: map[string]*machine{}}
-	p.model = newModel(cfg.Seed, cfg.Anchor.UnixMilli(), cfg.plans())
+	p.model = cfg.model()
 	for _, s := range p.model.stations {
 		p.machines[s.id] = &machine{station: s}
 	}
 	p.modbus = p.modbusServers()
 	p.opcua = newOPCUAServer(p)
 	return p, nil
+}
+
+// model makes the process as it stands at the anchor.
+func (c *Config) model() *model {
+	calendar := newCalendar(c.Anchor.UnixMilli())
+	if c.Continuous {
+		calendar = newEndless(c.Anchor.UnixMilli())
+	}
+	return newModelBy(calendar, c.Seed, c.plans())
 }
 
 // Ready is closed once all servers listen and serve live values.

@@ -108,7 +108,7 @@ func newMachine(cfg *Config, l *line, mc *MachineConfig) *machine {
 			m.triggers[c.Trigger] = c.Signal
 		}
 	}
-	m.track = &track{model: model}
+	m.track = &track{model: model, every: checkpointLive}
 	return m
 }
 

@@ -14,7 +14,7 @@ import (
 const (
 	memory       = 8 * 24 * time.Hour // how far back segments and pieces are in memory; older is in the ledger
 	restateEvery = 500 * time.Millisecond
-	restateChunk = 12 * time.Hour // of history read at a time
+	restateChunk = 48 * time.Hour // of history read at a time
 	retryAfter   = 5 * time.Second
 )
 
@@ -68,7 +68,7 @@ func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) erro
 		m.track.markDirty(now.Add(-memory))
 		return nil
 	}
-	old := &track{model: m.track.model, past: past, marks: []mark{{at, raw}}}
+	old := &track{model: m.track.model, every: checkpointLive, past: past, marks: []mark{{at, raw}}}
 	old.covered.Add(plant.Span{From: at - 1, To: at + 1})
 	k, err := old.fork(mark{at, raw})
 	if err != nil {
@@ -77,6 +77,7 @@ func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) erro
 	// Batches that came before the ledger was read wait in history or in the
 	// queue: folding again from the checkpoint finds them.
 	k.markDirty(at)
+	k.every = checkpointLive
 	m.track = k
 	return nil
 }
@@ -129,6 +130,9 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if fresh != nil {
+		fresh.every = m.track.every
+	}
 	tail := m.tail
 	m.folding, m.tail = false, nil
 	if err != nil {
@@ -205,11 +209,11 @@ func (t *Twin) begin(m *machine, dirty plant.Time) plant.Time {
 func feed(k *track, m *machine, rec plant.Record, waiting []*plant.Batch, span plant.Span) {
 	var claims plant.Spans
 	for _, c := range rec.Complete {
-		claims.Add(plant.Span{From: max(c.From, span.From), To: min(c.To+1, span.To)})
+		claims.Add(plant.Span{From: max(c.From, span.From), To: min(c.To, span.To) + 1})
 	}
 	readings := rec.Readings
 	for _, b := range waiting {
-		claims.Add(plant.Span{From: max(b.Complete.From, span.From), To: min(b.Complete.To+1, span.To)})
+		claims.Add(plant.Span{From: max(b.Complete.From, span.From), To: min(b.Complete.To, span.To) + 1})
 		for i := range b.Readings {
 			if r := &b.Readings[i]; span.Has(r.Time) && m.roles[r.Signal] != "" {
 				readings = append(readings, *r)

@@ -9,15 +9,19 @@ import (
 	"linetwin/plant"
 )
 
-// checkpointEvery is the distance of kept checkpoints: late data folds at most
-// this much again, besides what follows it.
-const checkpointEvery = time.Hour
+// Distances of kept checkpoints: late data, or a restart, folds at most this
+// much again, besides what follows it.
+const (
+	checkpointPast = time.Hour       // while the past is folded again
+	checkpointLive = 5 * time.Minute // at the live end
+)
 
 // track carries one machine's fold through time: it takes batches in any
 // order, folds what goes on from where it is, and remembers from when on the
 // rest must be folded again. It is plain state, without locks or clock.
 type track struct {
 	model *MachineModel
+	every time.Duration // distance of checkpoints, whole minutes
 
 	cp      Checkpoint
 	head    plant.Time  // data is claimed complete up to here
@@ -26,7 +30,7 @@ type track struct {
 	dirty   plant.Time  // the earliest instant that must be folded again; 0: none
 
 	past  plant.Past // what the fold gave, in order
-	marks []mark     // checkpoints at whole hours, oldest first
+	marks []mark     // checkpoints at whole minutes, oldest first
 	saved mark       // the newest one that is in the outbox or the ledger
 
 	eventful bool // something was folded since saved
@@ -104,16 +108,16 @@ func (k *track) insert(e Event) {
 	k.pending = slices.Insert(k.pending, i, e)
 }
 
-// advance folds everything up to t, keeping a checkpoint at each whole hour in
-// which something happened.
+// advance folds everything up to t, keeping checkpoints where something
+// happened since the last one.
 func (k *track) advance(t plant.Time) {
 	for {
-		hour := k.cp.Through.Floor(checkpointEvery).Add(checkpointEvery)
-		if k.cp.Through == 0 || hour > t {
+		next := k.cp.Through.Floor(k.every).Add(k.every)
+		if k.cp.Through == 0 || next > t {
 			break
 		}
-		n := sort.Search(len(k.pending), func(i int) bool { return k.pending[i].Time >= hour })
-		k.fold(n, hour)
+		n := sort.Search(len(k.pending), func(i int) bool { return k.pending[i].Time >= next })
+		k.fold(n, next)
 		if k.eventful {
 			k.keep()
 		}
@@ -148,8 +152,8 @@ func (k *track) addPieces(p plant.Pieces) {
 	k.past.Pieces = slices.Insert(ps, i, p)
 }
 
-// keep makes a checkpoint of the present state, which stands at a whole hour,
-// and puts what came since the last one into the outbox.
+// keep makes a checkpoint of the present state, which stands at a whole
+// minute, and puts what came since the last one into the outbox.
 func (k *track) keep() {
 	raw, err := k.cp.Encode()
 	if err != nil {
@@ -166,6 +170,10 @@ func (k *track) keep() {
 	k.outbox = append(k.outbox, p)
 	k.marks = append(k.marks, now)
 	k.saved = now
+	// Further back one in each hour is enough.
+	if i := len(k.marks) - 1 - int(checkpointPast/checkpointLive); i > 0 && k.marks[i].at%plant.Time(checkpointPast) != 0 {
+		k.marks = slices.Delete(k.marks, i, i+1)
+	}
 	k.eventful = false
 }
 
@@ -196,7 +204,7 @@ func (k *track) fork(m mark) (*track, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &track{model: k.model, cp: cp, head: cp.Through, saved: m}
+	f := &track{model: k.model, every: checkpointPast, cp: cp, head: cp.Through, saved: m}
 	from := m.replaceFrom()
 	if m.raw != nil {
 		i := sort.Search(len(k.past.Segments), func(i int) bool { return k.past.Segments[i].From >= from })

@@ -77,7 +77,6 @@ type Twin struct {
 	rules    *rules.Engine
 	notices  map[string]*plant.Notice
 	applied  uint64 // readings applied since the start
-	acks     Acknowledger
 }
 
 // New makes a twin of the site in cfg, which Check has found right.

@@ -36,6 +36,7 @@ func (a *app) simulate() *cobra.Command {
 	flags.StringVar(&f.cfg.OPCUA, "opcua", "", "address of the OPC UA server (default 127.0.0.1:4840)")
 	flags.StringVar(&f.cfg.Modbus, "modbus", "", "address of the first of five Modbus servers (default 127.0.0.1:5020)")
 	flags.StringSliceVar(&f.cfg.Lines, "line", nil, "lines to simulate (default all)")
+	flags.BoolVar(&f.cfg.Continuous, "continuous", false, "no shifts and no breaks")
 	flags.StringVar(&f.cfg.Folder, "data", "data/simulator", "folder of the OPC UA server's certificate")
 	flags.StringVar(&f.anchor, "anchor", "", "time at which the plant begins, RFC 3339 (default now)")
 	flags.StringVar(&f.ledger, "ledger", "", "write the true ledger to this file at the end and on SIGUSR1")

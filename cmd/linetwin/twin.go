@@ -140,6 +140,7 @@ func (t *twinRole) listen(ctx context.Context) error {
 		select {
 		case <-t.broker.Ready():
 			cfg.Brokers = []string{"tcp://" + t.broker.Addr()}
+			cfg.User, cfg.Password = t.broker.Local()
 		case <-ctx.Done():
 			return nil
 		}
