@@ -178,7 +178,7 @@ func statusName(s ua.StatusCode) string {
 		return fmt.Sprintf("status 0x%08X", uint32(s))
 	}
 	name := strings.TrimPrefix(d.Name, "Status")
-	return strings.NewReplacer("ID", "Id", "URI", "Uri", "TCP", "Tcp", "OK", "Good").Replace(name)
+	return strings.NewReplacer("ID", "Id", "URI", "Uri", "URL", "Url", "TCP", "Tcp", "OK", "Good").Replace(name)
 }
 
 // value decodes a variant; reason tells why there is no value. It is the same

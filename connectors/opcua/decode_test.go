@@ -138,6 +138,41 @@ func FuzzChunk(f *testing.F) {
 	})
 }
 
+func TestElementsOfEveryType(t *testing.T) {
+	at := time.Date(2026, 3, 1, 7, 30, 0, 0, time.UTC)
+	for name, array := range map[string]any{
+		"boolean": []bool{false, true}, "int8": []int8{0, 1}, "uint8": ua.ByteArray{0, 1}, "int16": []int16{0, 1}, "uint16": []uint16{0, 1},
+		"int32": []int32{0, 1}, "uint32": []uint32{0, 1}, "int64": []int64{0, 1}, "uint64": []uint64{0, 1}, "float32": []float32{0, 1}, "float64": []float64{0, 1},
+		"string": []string{"", "1"}, "localizedtext": []*ua.LocalizedText{nil, ua.NewLocalizedText("1")}, "qualifiedname": []*ua.QualifiedName{nil, {Name: "1"}},
+		"datetime": []time.Time{{}, at}, "guid": []*ua.GUID{nil, ua.NewGUID("72962B91-FA75-4AE6-8D28-B404DC7DAF63")},
+		"statuscode": []ua.StatusCode{0, 1},
+	} {
+		s := Signal{Type: name, Index: new(1)}
+		d := newDecoder(s)
+		if v, reason := d.value(ua.MustVariant(array)); reason != "" || v.Kind() != s.Kind() {
+			t.Errorf("%s: %v %q", name, v, reason)
+		}
+		d.index = 2
+		if v, reason := d.value(ua.MustVariant(array)); reason != "the array has no index 2" {
+			t.Errorf("%s beyond its end: %v %q", name, v, reason)
+		}
+	}
+	// The library cannot make a variant of several byte strings, only read one.
+	if raw, ok := element([][]byte{nil, {0xCA}}, 1); !ok {
+		t.Error("no element of byte strings")
+	} else if v, reason := text(raw); reason != "" || v != plant.Text("ca") {
+		t.Errorf("bytestring: %v %q", v, reason)
+	}
+	if len(Types()) != 18 {
+		t.Errorf("types without a case here: %v", Types())
+	}
+	for short, long := range map[string]string{"bool": "boolean", "sbyte": "int8", "byte": "uint8", "float": "float32", "double": "float64", "enum": "int32"} {
+		if typ, ok := typeOf(short); !ok || typ.name != long {
+			t.Errorf("%s is %v", short, typ)
+		}
+	}
+}
+
 func TestStatusNames(t *testing.T) {
 	for status, want := range map[ua.StatusCode]string{
 		ua.StatusBadNodeIDUnknown: "BadNodeIdUnknown", ua.StatusBadNodeIDUnknown | 0x0480: "BadNodeIdUnknown", ua.StatusOK: "Good",

@@ -1,0 +1,237 @@
+package opcua
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/server"
+	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uacp"
+	"github.com/gopcua/opcua/uasc"
+
+	"linetwin/plant"
+)
+
+// oddServer does what standards allow and the library's server does not do.
+type oddServer struct {
+	*testServer
+	published atomic.Int64
+}
+
+func startOddServer(t *testing.T) *oddServer {
+	t.Helper()
+	s := &oddServer{}
+	s.testServer = startServer(t, serverOptions{before: 1, handlers: map[uint16]server.Handler{
+		id.CreateSessionRequest_Encoding_DefaultBinary: func(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
+			return &ua.CreateSessionResponse{ResponseHeader: header(r, 0), SessionID: ua.NewTwoByteNodeID(1), AuthenticationToken: ua.NewTwoByteNodeID(2),
+				RevisedSessionTimeout: 100, ServerSignature: &ua.SignatureData{}}, nil // a session of 100 ms
+		},
+		id.ActivateSessionRequest_Encoding_DefaultBinary: func(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
+			return &ua.ActivateSessionResponse{ResponseHeader: header(r, 0)}, nil
+		},
+		id.TranslateBrowsePathsToNodeIDsRequest_Encoding_DefaultBinary: s.translate,
+	}})
+	return s
+}
+
+func (s *oddServer) translate(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
+	e := r.(*ua.TranslateBrowsePathsToNodeIDsRequest).BrowsePaths[0].RelativePath.Elements
+	res := &ua.BrowsePathResult{StatusCode: ua.StatusBadNoMatch}
+	switch last := e[len(e)-1].TargetName; {
+	case last.NamespaceIndex == s.space.ID() && last.Name == "State":
+		res = &ua.BrowsePathResult{Targets: []*ua.BrowsePathTarget{
+			{TargetID: ua.NewStringExpandedNodeID(s.space.ID(), "elsewhere"), RemainingPathIndex: 1},
+			{TargetID: ua.NewStringExpandedNodeID(s.space.ID(), "state"), RemainingPathIndex: 0xFFFFFFFF}}}
+	case last.Name == "Far":
+		res = &ua.BrowsePathResult{Targets: []*ua.BrowsePathTarget{{TargetID: ua.NewStringExpandedNodeID(1, "x"), RemainingPathIndex: 1}}}
+	}
+	return &ua.TranslateBrowsePathsToNodeIDsResponse{ResponseHeader: header(r, 0), Results: []*ua.BrowsePathResult{res}}, nil
+}
+
+func TestPathsThatTheServerResolves(t *testing.T) {
+	s := startOddServer(t)
+	s.space.set("s=state", int32(6))
+	d := connected(t, s.testServer, Config{}, Signal{Name: "uri", Node: "path:/Objects/{" + spaceURI + "}State", Type: "int32"},
+		Signal{Name: "index", Node: "path:/Objects/2:State", Type: "int32"}, Signal{Name: "none", Node: "path:/Objects/2:Other", Type: "int32"},
+		Signal{Name: "far", Node: "path:/Objects/2:Far", Type: "int32"}, Signal{Name: "nowhere", Node: "path:/{urn:x}a", Type: "int32"})
+	want := []string{"", "", "browse path: BadNoMatch", "browse path: it leads to another server", `the server has no namespace "urn:x"`}
+	for i, r := range poll(t, d).Readings {
+		if r.Reason != want[i] || want[i] == "" && r.Value != plant.Integer(6) {
+			t.Errorf("%s: %v %q", r.Signal, r.Value, r.Reason)
+		}
+	}
+	t.Run("an idle session is kept alive", func(t *testing.T) {
+		s.requests()
+		waitFor(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.sizes) >= 3 })
+		if d.session.broken() != nil {
+			t.Error(d.session.broken())
+		}
+	})
+	t.Run("one that cannot be kept is given up", func(t *testing.T) {
+		s.with(func() { s.refuse = func(*ua.ReadRequest) error { return ua.StatusBadSessionClosed } })
+		waitFor(t, func() bool { return d.session.broken() != nil })
+	})
+}
+
+func TestSubscriptionLimits(t *testing.T) {
+	var s *testServer
+	var largest, refused atomic.Int64
+	var once sync.Once
+	s = startServer(t, serverOptions{handlers: map[uint16]server.Handler{
+		id.CreateMonitoredItemsRequest_Encoding_DefaultBinary: func(sc *uasc.SecureChannel, r ua.Request, n uint32) (ua.Response, error) {
+			req := r.(*ua.CreateMonitoredItemsRequest)
+			if len(req.ItemsToCreate) > 4 {
+				refused.Add(1)
+				return nil, ua.StatusBadTooManyOperations
+			}
+			largest.Store(max(largest.Load(), int64(len(req.ItemsToCreate))))
+			refusedItem := slices.IndexFunc(req.ItemsToCreate, func(i *ua.MonitoredItemCreateRequest) bool { return i.ItemToMonitor.NodeID.StringID() == "s3" })
+			if refusedItem >= 0 {
+				req.ItemsToCreate = slices.Delete(req.ItemsToCreate, refusedItem, refusedItem+1)
+			}
+			res, err := s.MonitoredItemService.CreateMonitoredItems(sc, r, n)
+			if r, ok := res.(*ua.CreateMonitoredItemsResponse); ok && refusedItem >= 0 {
+				r.Results = slices.Insert(r.Results, refusedItem, &ua.MonitoredItemCreateResult{StatusCode: ua.StatusBadTooManyMonitoredItems, FilterResult: ua.NewExtensionObject(nil)})
+			}
+			return res, err
+		},
+		id.PublishRequest_Encoding_DefaultBinary: func(sc *uasc.SecureChannel, r ua.Request, n uint32) (res ua.Response, err error) {
+			once.Do(func() { err = ua.StatusBadTooManyPublishRequests })
+			if err != nil {
+				return nil, err
+			}
+			return s.SubscriptionService.Publish(sc, r, n)
+		},
+	}})
+	var signals []Signal
+	for i := range 10 {
+		s.space.set(fmt.Sprintf("s=s%d", i), int32(i))
+		signals = append(signals, Signal{Name: fmt.Sprintf("s%d", i), Node: nsu(fmt.Sprintf("s=s%d", i)), Type: "int32"})
+	}
+	d := connected(t, s, subscribing(), signals...)
+	got := map[string]plant.Reading{}
+	gather(t, d, func(all []plant.Reading) bool {
+		for _, r := range all {
+			got[r.Signal] = r
+		}
+		return len(got) == 10
+	})
+	if largest.Load() > 4 || refused.Load() == 0 {
+		t.Errorf("items of up to %d at once, %d requests refused", largest.Load(), refused.Load())
+	}
+	for i := range 10 {
+		r := got[fmt.Sprintf("s%d", i)]
+		if bad := i == 3; bad != (r.Reason == "BadTooManyMonitoredItems") || !bad && r.Value != plant.Integer(int64(i)) {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func TestPanicsBecomeErrors(t *testing.T) {
+	s := useServer(t)
+	s.space.set("s=a", int32(1))
+	d := connected(t, s, Config{}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
+	held := d.session
+	d.cfg.Mode = ModeSubscribe // without a subscription
+	if _, err := d.Poll(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "panic") {
+		t.Errorf("poll: %v", err)
+	}
+	if held.broken() == nil {
+		t.Error("the session goes on after a panic")
+	}
+	d.cfg.Mode = ModePoll
+	if err := d.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.session.start(func() { panic("in a session") })
+	waitFor(t, func() bool { return d.session.broken() != nil })
+	if len(d.Signals()) != 1 || d.Signals()[0].Kind != plant.KindInteger {
+		t.Errorf("%v", d.Signals())
+	}
+}
+
+// What answers at the other end need not be an OPC UA server.
+func TestStrangePeers(t *testing.T) {
+	message := func(kind string, body []byte) []byte {
+		b := append([]byte(kind+"\x00\x00\x00\x00"), body...)
+		binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
+		return b
+	}
+	refusal, _ := (&uacp.Error{ErrorCode: uint32(ua.StatusBadTCPEndpointURLInvalid), Reason: "not me"}).Encode()
+	bare, _ := (&uacp.Error{ErrorCode: uint32(ua.StatusBadTCPServerTooBusy)}).Encode()
+	ack, _ := (&uacp.Acknowledge{ReceiveBufSize: 65535, SendBufSize: 65535}).Encode()
+	small, _ := (&uacp.Acknowledge{ReceiveBufSize: 100, SendBufSize: 100}).Encode()
+	for _, c := range []struct {
+		name   string
+		answer []byte
+		want   string
+	}{
+		{"closes", nil, "the server closed the connection"},
+		{"refuses", message("ERRF", refusal), `the server says BadTcpEndpointUrlInvalid: "not me"`},
+		{"refuses without words", message("ERRF", bare), "the server says BadTcpServerTooBusy"},
+		{"half an error", message("ERRF", []byte{1}), "broken message"},
+		{"web server", []byte("HTTP/1.1 400 Bad Request\r\n\r\n"), "broken message"},
+		{"huge", []byte("ACKF\xff\xff\xff\x7f"), "broken message"},
+		{"half an acknowledgement", message("ACKF", []byte{0}), "acknowledgement"},
+		{"small buffers", message("ACKF", small), "takes 100 bytes at a time"},
+		{"another message", message("MSGF", ack), `the server answered "MSGF"`},
+		{"opens with another policy", append(message("ACKF", ack), message("OPNF", append([]byte("\x01\x00\x00\x00\x05\x00\x00\x00Other\xff\xff\xff\xff\xff\xff\xff\xff"), make([]byte, 8)...))...), `with policy "Other"`},
+		{"token that was never given", append(message("ACKF", ack), message("MSGF", make([]byte, 16))...), "unknown security token"},
+		{"closes the channel", append(message("ACKF", ack), message("CLOF", make([]byte, 16))...), "the server closed the secure channel"},
+		{"of no kind", append(message("ACKF", ack), message("XYZF", make([]byte, 16))...), `of kind "XYZ"`},
+		{"then refuses", append(message("ACKF", ack), message("ERRF", refusal)...), "BadTcpEndpointUrlInvalid"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			var peer sync.WaitGroup
+			defer peer.Wait()
+			peer.Go(func() {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				b := make([]byte, 4096)
+				conn.Read(b)
+				conn.Write(c.answer)
+				if c.answer != nil {
+					io.Copy(io.Discard, conn) // until the client hangs up
+				}
+			})
+			d, err := New("m", time.Second, Config{URL: "opc.tcp://" + l.Addr().String(), Security: "None"}, []Signal{{Name: "a", Node: "i=1", Type: "int32"}}, quiet(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "->") {
+				t.Errorf("connect: %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestChannelAnswers(t *testing.T) {
+	if _, err := (answer{aborted: ua.StatusBadResponseTooLarge}).decode(); !tooLarge(err) {
+		t.Errorf("an answer that was broken off: %v", err)
+	}
+	c := &channel{err: errClosed}
+	if _, err := c.call(context.Background(), &ua.ReadRequest{}, nil); err != errClosed {
+		t.Errorf("a call over a closed channel: %v", err)
+	}
+	if _, err := encodeMessage(nil); err == nil {
+		t.Error("nothing is encoded as a request")
+	}
+}
