@@ -69,6 +69,20 @@ export async function actions(browser, base, lines, check) {
       await page.getByTestId('trend').locator('canvas').waitFor();
     }),
   );
+  if (process.env.ACT) {
+    await check('an alert is acknowledged by name', async () => {
+      const open = await (await fetch(`${base}/api/v1/alerts?open=true`)).json();
+      const alert = open.find((a) => a.state !== 'acknowledged' && lines.some((l) => l.id === a.line));
+      if (!alert) return 'no open alert to acknowledge';
+      return on(`/lines/${encodeURIComponent(alert.line)}`, async (page) => {
+        const before = await page.getByTestId('alert-acknowledged').count();
+        await page.getByTestId('acknowledge').first().click();
+        await page.getByLabel('Your name').fill('e2e');
+        await page.getByTestId('sheet').getByRole('button', { name: 'Acknowledge' }).click();
+        await page.waitForFunction((n) => document.querySelectorAll('[data-testid=alert-acknowledged]').length > n, before, { timeout: 30_000 });
+      });
+    });
+  }
   await check('a lost stream says so at once, and comes back', async () => {
     const { context, page } = await open(browser, base, path);
     try {

@@ -4,7 +4,8 @@
 //
 // HOOK_URL, where it is given, is asked with ?machine=ID to change a machine's
 // state, and answers {"machine": ID, "class": CLASS}; the time until the page
-// shows it is then measured, TRIES times. CHROMIUM names the browser's program.
+// shows it is then measured, TRIES times. ACT=1 also acknowledges an open alert.
+// CHROMIUM names the browser's program.
 import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { latency } from './latency.mjs';

@@ -155,8 +155,11 @@ class Live {
     this.failures = 0;
   }
 
+  /** Follows the twin's clock; messages that were a little longer on their way do not shake it. */
   private setClock(twin: number) {
-    this.skew = twin - Date.now();
+    const skew = twin - Date.now();
+    if (this.arrived && Math.abs(skew - this.skew) < 500) return;
+    this.skew = skew;
     this.now = twin;
   }
 }
