@@ -46,6 +46,7 @@ type signal struct {
 	target int
 	decoder
 	history history
+	told    bool // since the last connection
 }
 
 // target is a node that one or more signals are taken from.
@@ -124,6 +125,9 @@ func (d *Device) Offset() time.Duration { return time.Duration(d.offset.Load()) 
 func (d *Device) Connect(ctx context.Context) (err error) {
 	begin := time.Now()
 	d.release()
+	for i := range d.signals {
+		d.signals[i].told = false
+	}
 	d.stamper.claimed(plant.At(begin)) // whatever was before, others may have claimed it
 	defer d.guard(begin, &err)
 	s, err := d.link.acquire(ctx, d.cfg.Timeout)

@@ -44,6 +44,7 @@ func (d *Device) reading(i int) plant.Reading {
 			source = plant.At(t.data.SourceTimestamp)
 		}
 	}
+	sg.told = true
 	return d.stamper.stamp(&sg.history, r, source)
 }
 

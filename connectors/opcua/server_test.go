@@ -85,19 +85,12 @@ type space struct {
 
 	mu     sync.Mutex
 	values map[string]*ua.DataValue
-	reads  int
-	hook   func() // called at each read, if set
 }
 
 func (s *space) Attribute(id *ua.NodeID, attr ua.AttributeID) *ua.DataValue {
 	s.mu.Lock()
-	s.reads++
-	hook := s.hook
 	v := s.values[id.String()[len(fmt.Sprintf("ns=%d;", id.Namespace())):]]
 	s.mu.Unlock()
-	if hook != nil {
-		hook()
-	}
 	if v == nil || attr != ua.AttributeIDValue {
 		return &ua.DataValue{EncodingMask: ua.DataValueStatusCode, Status: ua.StatusBadNodeIDUnknown}
 	}
@@ -128,12 +121,6 @@ func (s *space) put(node string, dv *ua.DataValue) {
 }
 
 func (s *space) delete(node string) { s.put(node, nil) }
-
-func (s *space) onRead(f func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hook = f
-}
 
 // testServer is the library's own server in this process.
 type testServer struct {

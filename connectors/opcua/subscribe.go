@@ -239,7 +239,7 @@ func (d *Device) retryParked(ctx context.Context, s *session, now time.Time, int
 			continue
 		}
 		parked = true
-		if last := &sg.history.last; !sg.history.seen || last.Quality != plant.Bad || last.Reason != t.parked {
+		if last := &sg.history.last; !sg.told || last.Quality != plant.Bad || last.Reason != t.parked {
 			d.stamper.begin(max(d.stamper.floor, plant.At(now).Add(-d.cfg.Sampling)), true)
 			into = append(into, d.reading(i))
 			d.stamper.end()

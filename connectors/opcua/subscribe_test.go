@@ -98,6 +98,14 @@ func TestSubscribeFlagsNodes(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
+	reconnect(t, d) // whoever was told that the device is lost must hear all of them again
+	gather(t, d, func(all []plant.Reading) bool {
+		seen := map[string]bool{}
+		for _, r := range all {
+			seen[r.Signal] = true
+		}
+		return len(seen) == 4
+	})
 	s.space.delete("s=b")
 	all, _ = gather(t, d, func(all []plant.Reading) bool { return len(all) > 0 })
 	if r := all[0]; len(all) != 1 || r.Signal != "b" || r.Reason != "BadNodeIdUnknown" {
