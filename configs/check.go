@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"go.yaml.in/yaml/v4"
+
+	"linetwin/plant"
 )
 
 // Kinds of settings file.
@@ -14,24 +16,52 @@ const (
 	KindDemo    = "demo"
 )
 
+// File is a settings file of any kind that was found right by itself.
+type File struct {
+	Name     string
+	Kind     string
+	Gateways []*Gateway // one, or those of a demo
+	Twin     *Twin      // nil in a gateway's file
+
+	root *yaml.Node
+}
+
 // CheckFile reads a settings file of any kind and gives its kind; the error,
 // if the file is wrong, is Problems.
 func CheckFile(file string) (kind string, err error) {
+	f, err := ReadFile(file, Options{})
+	return f.Kind, err
+}
+
+// ReadFile reads a settings file of any kind. Of a file that is wrong it gives
+// name and kind; the error then is Problems.
+func ReadFile(file string, o Options) (File, error) {
+	f := File{Name: file}
 	raw, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("read settings: %w", err)
+		return f, fmt.Errorf("read settings: %w", err)
 	}
-	root, err := document(file, raw)
-	if err != nil {
-		return "", err
+	if f.root, err = document(file, raw); err != nil {
+		return f, err
 	}
-	switch kind = kindOf(root); kind {
+	switch f.Kind = kindOf(f.root); f.Kind {
 	case KindGateway:
-		return kind, parse(file, raw, &Gateway{})
+		g := &Gateway{}
+		f.Gateways = []*Gateway{g}
+		err = decode(file, f.root, g, o)
 	case KindDemo:
-		return kind, parse(file, raw, &Demo{})
+		d := &Demo{}
+		if err = decode(file, f.root, d, o); err == nil {
+			f.Twin = &d.Twin
+			for i := range d.Gateways {
+				f.Gateways = append(f.Gateways, &d.Gateways[i])
+			}
+		}
+	default:
+		f.Twin = &Twin{}
+		err = decode(file, f.root, f.Twin, o)
 	}
-	return kind, parse(file, raw, &Twin{})
+	return f, err
 }
 
 // kindOf tells a file's kind by the keys that only one kind has.
@@ -45,4 +75,15 @@ func kindOf(root *yaml.Node) string {
 		}
 	}
 	return KindTwin
+}
+
+// at gives a problem at a key of the file's gateway i, or of its twin (i < 0).
+func (f *File) at(i int, key, found, allowed string) Problem {
+	switch {
+	case f.Kind == KindDemo && i < 0:
+		key = "twin." + key
+	case f.Kind == KindDemo:
+		key = fmt.Sprintf("gateways[%d].%s", i, key)
+	}
+	return placed(f.Name, f.root, []plant.Fault{{Key: key, Found: found, Allowed: allowed}})[0]
 }

@@ -7,6 +7,7 @@
 package configs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -58,57 +59,92 @@ func (ps Problems) Error() string {
 // maxFile bounds a settings file; ten thousand signals take less than 2 MiB.
 const maxFile = 16 << 20
 
-// read loads file into a section. Relative paths in secrets are taken from
+// Options say how a file is read.
+type Options struct {
+	// WithoutSecrets leaves ${env:NAME} and ${file:PATH} as they stand in
+	// passwords and tokens whose variable or file is not there, so that a file
+	// can be checked on another machine.
+	WithoutSecrets bool
+}
+
+// read loads file into a section. Relative paths in references are taken from
 // the file's folder.
 func read(file string, into section) error {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read settings: %w", err)
 	}
-	return parse(file, raw, into)
-}
-
-func parse(file string, raw []byte, into section) error {
-	if len(raw) > maxFile {
-		return fmt.Errorf("read settings %s: %d bytes, allowed: at most %d", file, len(raw), maxFile)
-	}
 	root, err := document(file, raw)
 	if err != nil {
 		return err
 	}
-	d := &decoder{file: file, folder: filepath.Dir(file)}
-	d.resolve(root, "")
+	return decode(file, root, into, Options{})
+}
+
+// decode brings a document into a section and has it checked.
+func decode(file string, root *yaml.Node, into section, o Options) error {
+	d := &decoder{file: file, refs: references{folder: filepath.Dir(file), without: o.WithoutSecrets}}
 	d.value(root, reflect.ValueOf(into).Elem(), "")
-	faults := d.problems
-	if len(faults) == 0 {
+	problems := d.problems
+	if len(problems) == 0 {
 		// The checks see a file whose shape is right, or they would tell of
 		// what only follows from the first mistake.
-		for _, f := range into.Check() {
-			line, column := place(root, f.Key)
-			faults = append(faults, Problem{File: file, Line: line, Column: column, Fault: f})
-		}
+		problems = placed(file, root, into.Check())
 	}
-	if len(faults) == 0 {
+	for i := range problems {
+		problems[i].Fault = d.refs.hide(problems[i].Fault)
+	}
+	if len(problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(faults, func(a, b Problem) int { return a.Line - b.Line })
-	return Problems(slices.Compact(faults))
+	return sorted(problems)
+}
+
+// placed gives the faults their lines.
+func placed(file string, root *yaml.Node, faults []plant.Fault) []Problem {
+	problems := make([]Problem, len(faults))
+	for i, f := range faults {
+		line, column := place(root, f.Key)
+		problems[i] = Problem{File: file, Line: line, Column: column, Fault: f}
+	}
+	return problems
+}
+
+// sorted brings problems in the order of files and lines, each once.
+func sorted(problems []Problem) Problems {
+	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.File, b.File), a.Line-b.Line) })
+	return Problems(slices.Compact(problems))
 }
 
 // document parses YAML and gives the top mapping.
 func document(file string, raw []byte) (*yaml.Node, error) {
+	wrong := func(line, column int, found, allowed string) error {
+		return Problems{{File: file, Line: line, Column: column, Fault: plant.Fault{Key: "yaml", Found: found, Allowed: allowed}}}
+	}
+	const allowed = "keys and values, as in the examples in configs"
+	if len(raw) > maxFile {
+		return nil, wrong(0, 0, fmt.Sprintf("%d bytes", len(raw)), fmt.Sprintf("at most %d", maxFile))
+	}
 	var doc yaml.Node
 	if err := yaml.Load(raw, &doc); err != nil {
-		p := Problem{File: file, Fault: plant.Fault{Key: "yaml", Found: err.Error(), Allowed: "well-formed YAML"}}
+		message := strings.TrimPrefix(err.Error(), "yaml: ")
+		switch message {
+		case "no documents in stream":
+			return nil, wrong(0, 0, "no settings", allowed)
+		case "expected single document, found multiple":
+			return nil, wrong(0, 0, "several documents, parted by ---", "one document in a file")
+		}
 		var le *yaml.LoadError
 		if errors.As(err, &le) {
-			p.Line, p.Column = le.Mark.Line, le.Mark.Column
-			p.Found = le.Message
+			return nil, wrong(le.Mark.Line, le.Mark.Column, le.Message, "well-formed YAML")
 		}
-		return nil, Problems{p}
+		return nil, wrong(0, 0, message, "well-formed YAML")
 	}
-	if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, Problems{{File: file, Fault: plant.Fault{Key: "yaml", Found: "no settings", Allowed: "keys and values, as in configs/*.yaml"}}}
+	if len(doc.Content) == 0 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].Tag == "!!null" {
+		return nil, wrong(0, 0, "no settings", allowed)
+	}
+	if root := doc.Content[0]; root.Kind != yaml.MappingNode {
+		return nil, wrong(root.Line, root.Column, found(root), allowed)
 	}
 	return doc.Content[0], nil
 }

@@ -3,10 +3,7 @@ package configs
 import (
 	"encoding"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,62 +14,26 @@ import (
 	"linetwin/plant"
 )
 
+// Bounds of a document. Aliases may make a small file very large: this counts
+// what they stand for.
+const (
+	maxDepth  = 64
+	maxValues = 2_000_000
+	mostShown = 80 // characters of a value in a message
+)
+
 // decoder brings a YAML document into Go values and collects every problem,
 // with its place: yaml's own strict decoding stops at what it cannot name.
 type decoder struct {
-	file, folder string
-	problems     []Problem
-	depth        int
+	file     string
+	refs     references
+	problems []Problem
+	depth    int
+	values   int
 }
 
 func (d *decoder) wrong(n *yaml.Node, key, found, allowed string) {
 	d.problems = append(d.problems, Problem{File: d.file, Line: n.Line, Column: n.Column, Fault: plant.Fault{Key: key, Found: found, Allowed: allowed}})
-}
-
-var reference = regexp.MustCompile(`\$\{([a-z]+):([^}]*)\}`)
-
-// resolve puts in what ${env:NAME} and ${file:PATH} stand for.
-func (d *decoder) resolve(n *yaml.Node, key string) {
-	for i, c := range n.Content {
-		k := key
-		switch n.Kind {
-		case yaml.MappingNode:
-			if i%2 == 0 {
-				continue
-			}
-			k = join(key, n.Content[i-1].Value)
-		case yaml.SequenceNode:
-			k = fmt.Sprintf("%s[%d]", key, i)
-		}
-		d.resolve(c, k)
-	}
-	if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "${") {
-		return
-	}
-	n.Value = reference.ReplaceAllStringFunc(n.Value, func(ref string) string {
-		m := reference.FindStringSubmatch(ref)
-		switch m[1] {
-		case "env":
-			v, ok := os.LookupEnv(m[2])
-			if !ok {
-				d.wrong(n, key, ref, "an environment variable that is set")
-			}
-			return v
-		case "file":
-			path := m[2]
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(d.folder, path)
-			}
-			b, err := os.ReadFile(path)
-			if err != nil {
-				d.wrong(n, key, ref, "a file that can be read ("+err.Error()+")")
-			}
-			return strings.TrimRight(string(b), "\r\n")
-		}
-		d.wrong(n, key, ref, "${env:NAME} or ${file:PATH}")
-		return ""
-	})
-	n.Tag, n.Style = "!!str", yaml.DoubleQuotedStyle
 }
 
 func join(key, name string) string {
@@ -84,6 +45,7 @@ func join(key, name string) string {
 
 var (
 	durationType = reflect.TypeFor[time.Duration]()
+	secretType   = reflect.TypeFor[plant.Secret]()
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
@@ -92,35 +54,42 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, key string) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if d.depth++; d.depth > 64 {
-		d.wrong(n, key, "settings nested deeper than 64 levels", "fewer levels")
+	if d.depth++; d.depth > maxDepth {
+		d.wrong(n, key, fmt.Sprintf("settings nested deeper than %d levels", maxDepth), "fewer levels")
 		d.depth--
 		return
 	}
 	defer func() { d.depth-- }()
+	if d.values++; d.values > maxValues {
+		if d.values == maxValues+1 {
+			d.wrong(n, key, fmt.Sprintf("more than %d values, aliases counted as what they stand for", maxValues), "fewer")
+		}
+		return
+	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return // a key without a value keeps its default
 	}
 	switch {
-	case v.Type() == durationType:
-		d.duration(n, v, key)
-	case v.Addr().Type().Implements(textType):
-		d.text(n, v, key)
 	case v.Kind() == reflect.Pointer:
 		p := reflect.New(v.Type().Elem())
 		d.value(n, p.Elem(), key)
 		v.Set(p)
+	case v.Addr().Type().Implements(textType):
+		d.one(n, v, key, setText)
 	case v.Kind() == reflect.Struct:
 		d.object(n, v, key)
 	case v.Kind() == reflect.Map:
 		d.mapping(n, v, key)
 	case v.Kind() == reflect.Slice:
 		d.sequence(n, v, key)
+	case v.Type() == durationType:
+		d.one(n, v, key, setDuration)
 	default:
-		d.scalar(n, v, key)
+		d.one(n, v, key, setScalar)
 	}
 }
 
+// found shows what stands at n as it is written.
 func found(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -128,77 +97,107 @@ func found(n *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "a list"
 	}
-	if n.Value == "" {
-		return `""`
+	if r := []rune(n.Value); len(r) > mostShown {
+		return strconv.Quote(string(r[:mostShown])) + "..."
+	}
+	if n.Value == "" || strings.TrimSpace(n.Value) != n.Value || strings.ContainsAny(n.Value, "\n\r\t") {
+		return strconv.Quote(n.Value)
 	}
 	return n.Value
 }
 
-func (d *decoder) duration(n *yaml.Node, v reflect.Value, key string) {
-	t, err := time.ParseDuration(n.Value)
-	if n.Kind != yaml.ScalarNode || err != nil {
-		d.wrong(n, key, found(n), "a duration with its unit, as in 200ms, 5s, 8h")
-		return
-	}
-	v.SetInt(int64(t))
-}
-
-func (d *decoder) text(n *yaml.Node, v reflect.Value, key string) {
+// one decodes a single value by set, which gives what is allowed where the
+// text is wrong. What is shown then is the text before references were put
+// in.
+func (d *decoder) one(n *yaml.Node, v reflect.Value, key string, set func(v reflect.Value, text string) (allowed string)) {
 	if n.Kind != yaml.ScalarNode {
-		d.wrong(n, key, found(n), "one value")
+		d.wrong(n, key, found(n), "a single value: "+kindName(v))
 		return
 	}
-	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.Value)); err != nil {
-		_, allowed, ok := strings.Cut(err.Error(), "want ")
-		if !ok {
-			allowed = err.Error()
-		}
+	text, ok := d.resolve(n, key, v.Type() == secretType)
+	if !ok {
+		return
+	}
+	if allowed := set(v, text); allowed != "" {
 		d.wrong(n, key, found(n), allowed)
 	}
 }
 
-func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
-	if n.Kind != yaml.ScalarNode {
-		d.wrong(n, key, found(n), "one "+kindName(v.Kind()))
-		return
+func setDuration(v reflect.Value, text string) string {
+	t, err := time.ParseDuration(text)
+	if err != nil {
+		return "a duration with its unit, as in 200ms, 5s, 8h"
 	}
+	v.SetInt(int64(t))
+	return ""
+}
+
+func setText(v reflect.Value, text string) string {
+	err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
+	if err == nil {
+		return ""
+	}
+	if _, allowed, ok := strings.Cut(err.Error(), "want "); ok {
+		return allowed
+	}
+	return kindName(v)
+}
+
+func setScalar(v reflect.Value, text string) string {
 	ok := false
 	switch v.Kind() {
 	case reflect.String:
 		// A number or a date without quotes is meant as it is written.
-		v.SetString(n.Value)
+		v.SetString(text)
 		ok = true
 	case reflect.Bool:
-		ok = n.Tag == "!!bool"
-		v.SetBool(n.Value == "true")
+		ok = text == "true" || text == "false"
+		v.SetBool(text == "true")
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		i, err := strconv.ParseInt(n.Value, 0, v.Type().Bits())
+		i, err := strconv.ParseInt(text, base(text), v.Type().Bits())
 		ok = err == nil
 		v.SetInt(i)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		i, err := strconv.ParseUint(n.Value, 0, v.Type().Bits())
+		i, err := strconv.ParseUint(text, base(text), v.Type().Bits())
 		ok = err == nil
 		v.SetUint(i)
 	case reflect.Float32, reflect.Float64:
-		f, err := strconv.ParseFloat(n.Value, v.Type().Bits())
+		f, err := strconv.ParseFloat(text, v.Type().Bits())
 		ok = err == nil && f-f == 0 // neither NaN nor infinite
 		v.SetFloat(f)
 	}
 	if !ok {
-		d.wrong(n, key, found(n), "a "+kindName(v.Kind()))
+		return kindName(v)
 	}
+	return ""
 }
 
-func kindName(k reflect.Kind) string {
-	switch k {
+// base keeps 010 from being eight.
+func base(text string) int {
+	if strings.HasPrefix(text, "0x") || strings.HasPrefix(text, "0X") {
+		return 0
+	}
+	return 10
+}
+
+func kindName(v reflect.Value) string {
+	switch v.Type() {
+	case durationType:
+		return "a duration with its unit, as in 200ms, 5s, 8h"
+	case reflect.TypeFor[plant.Bytes]():
+		return "a size, as in 64KiB, 20MiB, 1GiB"
+	}
+	switch v.Kind() {
 	case reflect.String:
 		return "text"
 	case reflect.Bool:
-		return "boolean: true or false"
+		return "true or false"
 	case reflect.Float32, reflect.Float64:
-		return "number"
+		return "a number"
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "a whole number, 0 or more"
 	}
-	return "whole number"
+	return "a whole number"
 }
 
 func (d *decoder) sequence(n *yaml.Node, v reflect.Value, key string) {
@@ -221,32 +220,51 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, key string) {
 	m := reflect.MakeMapWithSize(v.Type(), len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
+		if !d.name(k, key) {
+			continue
+		}
 		name := reflect.ValueOf(k.Value).Convert(v.Type().Key())
-		e := reflect.New(v.Type().Elem()).Elem()
 		if m.MapIndex(name).IsValid() {
 			d.wrong(k, join(key, k.Value), "the key a second time", "each key once")
 			continue
 		}
+		e := reflect.New(v.Type().Elem()).Elem()
 		d.value(n.Content[i+1], e, join(key, k.Value))
 		m.SetMapIndex(name, e)
 	}
 	v.Set(m)
 }
 
-func (d *decoder) object(n *yaml.Node, v reflect.Value, key string) {
-	if n.Kind != yaml.MappingNode {
-		d.wrong(n, key, found(n), "keys and values: "+strings.Join(names(v), ", "))
-		return
+// name tells of keys that can be the key of nothing.
+func (d *decoder) name(k *yaml.Node, key string) bool {
+	switch {
+	case k.Kind != yaml.ScalarNode:
+		d.wrong(k, key, found(k)+" as a key", "a name")
+	case k.Tag == "!!merge":
+		d.wrong(k, join(key, k.Value), "a merge of keys", "an alias of a whole value, as in signals: *common")
+	default:
+		return true
 	}
+	return false
+}
+
+func (d *decoder) object(n *yaml.Node, v reflect.Value, key string) {
 	fields := map[string]reflect.Value{}
 	collect(v, fields)
+	if n.Kind != yaml.MappingNode {
+		d.wrong(n, key, found(n), "keys and values: "+names(fields))
+		return
+	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
+		if !d.name(k, key) {
+			continue
+		}
 		f, ok := fields[k.Value]
 		switch {
 		case !ok:
-			d.wrong(k, join(key, k.Value), "an unknown key", strings.Join(names(v), ", "))
+			d.wrong(k, join(key, k.Value), "an unknown key", names(fields))
 		case seen[k.Value]:
 			d.wrong(k, join(key, k.Value), "the key a second time", "each key once")
 		default:
@@ -270,13 +288,11 @@ func collect(v reflect.Value, into map[string]reflect.Value) {
 	}
 }
 
-func names(v reflect.Value) []string {
-	fields := map[string]reflect.Value{}
-	collect(v, fields)
-	var all []string
+func names(fields map[string]reflect.Value) string {
+	all := make([]string, 0, len(fields))
 	for n := range fields {
 		all = append(all, n)
 	}
 	slices.Sort(all)
-	return all
+	return strings.Join(all, ", ")
 }

@@ -31,7 +31,11 @@ type Simulator struct {
 // LoadDemo gives the shipped demo's settings.
 func LoadDemo() (*Demo, error) {
 	var c Demo
-	if err := parse("demo.yaml", demoYAML, &c); err != nil {
+	root, err := document("demo.yaml", demoYAML)
+	if err != nil {
+		return nil, err
+	}
+	if err := decode("demo.yaml", root, &c, Options{}); err != nil {
 		return nil, err
 	}
 	return &c, nil

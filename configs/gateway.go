@@ -2,8 +2,10 @@ package configs
 
 import (
 	"fmt"
+	"strconv"
 
 	"linetwin/connectors"
+	"linetwin/connectors/opcua"
 	"linetwin/connectors/sparkplug"
 	"linetwin/gateway"
 	"linetwin/plant"
@@ -57,7 +59,7 @@ func (c *Gateway) Check() []plant.Fault {
 }
 
 // checkDevices checks each device, and what only all of them together can get
-// wrong: a machine twice, a signal name with two types or units.
+// wrong: a machine twice, a signal name with two kinds or units.
 func checkDevices(devices []connectors.Config) []plant.Fault {
 	var faults []plant.Fault
 	machines := map[string]int{}
@@ -71,29 +73,65 @@ func checkDevices(devices []connectors.Config) []plant.Fault {
 			machines[devices[i].Machine] = i
 		}
 	}
-	return append(faults, checkUnits(devices)...)
+	if len(faults) > 0 {
+		return faults
+	}
+	signals, err := deviceSignals(devices)
+	if err != nil {
+		return []plant.Fault{{Key: "devices", Found: err.Error(), Allowed: "devices that can be opened"}}
+	}
+	return checkSignals(devices, signals)
 }
 
-// checkUnits: a signal's name has one unit in a whole site.
-func checkUnits(devices []connectors.Config) []plant.Fault {
-	type use struct{ unit, key string }
+// deviceSignals gives the signals of devices, which are right by themselves,
+// as they will be announced. Nothing is dialled.
+func deviceSignals(devices []connectors.Config) ([][]plant.Signal, error) {
+	opened, err := connectors.Open(devices, connectors.Options{PKI: &opcua.PKI{}})
+	if err != nil {
+		return nil, err
+	}
+	all := make([][]plant.Signal, len(opened))
+	for i, o := range opened {
+		all[i] = o.Signals()
+	}
+	return all, nil
+}
+
+// checkSignals: a signal's name has one kind and one unit in a whole site.
+func checkSignals(devices []connectors.Config, signals [][]plant.Signal) []plant.Fault {
+	type use struct {
+		plant.Signal
+		key string
+	}
 	var faults []plant.Fault
 	first := map[string]use{}
-	for i := range devices {
-		for j := range devices[i].Signals {
-			s := &devices[i].Signals[j]
+	for i := range signals {
+		for j, s := range signals[i] {
 			key := fmt.Sprintf("devices[%d].signals[%d]", i, j)
 			u, ok := first[s.Name]
-			switch {
-			case !ok:
-				first[s.Name] = use{s.Unit, key}
-			case u.unit != s.Unit:
-				faults = append(faults, plant.Fault{Key: key + ".unit", Found: fmt.Sprintf("%q", s.Unit),
-					Allowed: fmt.Sprintf("%q, as at %s: a signal name has one unit in a whole site", u.unit, u.key)})
+			if !ok {
+				first[s.Name] = use{s, key}
+				continue
+			}
+			if u.Kind != s.Kind {
+				faults = append(faults, plant.Fault{Key: key + ".type", Found: devices[i].Signals[j].Type + ", which gives " + s.Kind.String(),
+					Allowed: fmt.Sprintf("what gives %s, as at %s: a signal name has one kind in a whole site", u.Kind, u.key)})
+			}
+			if u.Unit != s.Unit {
+				faults = append(faults, plant.Fault{Key: key + ".unit", Found: quote(s.Unit),
+					Allowed: fmt.Sprintf("%q, as at %s: a signal name has one unit in a whole site", u.Unit, u.key)})
 			}
 		}
 	}
 	return faults
+}
+
+// quote shows text; "" stays, so that a fault says "missing".
+func quote(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strconv.Quote(s)
 }
 
 func checkID(key, id string) []plant.Fault {

@@ -2,6 +2,10 @@ package configs
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	"linetwin/connectors/broker"
 	"linetwin/connectors/influx"
@@ -73,8 +77,40 @@ func (c *Twin) Check() []plant.Fault {
 		c.Ledger.SQLite = "data/ledger.db"
 	}
 	faults = append(faults, plant.Under("web", c.Web.Check())...)
+	if c.QualityReturnsAfter < 0 {
+		faults = append(faults, plant.Fault{Key: "quality_returns_after", Found: strconv.Itoa(c.QualityReturnsAfter), Allowed: "0 or more pieces"})
+	}
 	r := c.Rules()
-	return append(faults, r.Check()...)
+	faults = append(faults, plant.Under("rules", r.Check())...)
+	return append(faults, c.checkPlaces()...)
+}
+
+// checkPlaces: rules know no lines and no machines, so that what they name is
+// looked up here.
+func (c *Twin) checkPlaces() []plant.Fault {
+	lines, machines := map[string]bool{}, map[string]bool{}
+	for _, a := range c.Areas {
+		for _, l := range a.Lines {
+			lines[l.ID] = true
+			for _, m := range l.Machines {
+				machines[m.ID] = true
+			}
+		}
+	}
+	var faults []plant.Fault
+	for i, l := range c.Limits {
+		if l.Line != "" && !lines[l.Line] {
+			faults = append(faults, plant.Fault{Key: fmt.Sprintf("rules[%d].line", i), Found: l.Line, Allowed: "one of the lines: " + list(lines)})
+		}
+		if l.Machine != "" && !machines[l.Machine] {
+			faults = append(faults, plant.Fault{Key: fmt.Sprintf("rules[%d].machine", i), Found: l.Machine, Allowed: "one of the machines: " + list(machines)})
+		}
+	}
+	return faults
+}
+
+func list(of map[string]bool) string {
+	return strings.Join(slices.Sorted(maps.Keys(of)), ", ")
 }
 
 func (c *Broker) check() []plant.Fault {
@@ -85,16 +121,22 @@ func (c *Broker) check() []plant.Fault {
 		c.Embedded.Folder = "data/broker"
 	}
 	faults := plant.Under("embedded", c.Embedded.Check())
-	if len(c.Brokers) > 0 {
-		faults = append(faults, plant.Fault{Key: "brokers", Found: fmt.Sprint(c.Brokers), Allowed: "either embedded or brokers"})
-	}
-	// The address is known once the embedded broker listens.
-	c.Brokers = []string{"tcp://" + c.Embedded.Listen}
-	for _, f := range c.HostConfig.Check() {
-		if f.Key != "brokers[0]" { // told of as embedded.listen
-			faults = append(faults, f)
+	for _, k := range []struct {
+		key   string
+		given bool
+	}{
+		{"brokers", len(c.Brokers) > 0}, {"user", c.User != ""}, {"password", c.Password != ""}, {"tls", c.TLS != sparkplug.TLS{}},
+	} {
+		if k.given {
+			faults = append(faults, plant.Fault{Key: k.key, Found: k.key + " beside embedded", Allowed: "either embedded, or brokers with user, password and tls"})
 		}
 	}
+	// Where it listens is known only once it does; the rest is checked as if.
+	host := c.HostConfig
+	host.Connection.Brokers, host.Connection.User, host.Connection.Password, host.Connection.TLS = []string{"tcp://127.0.0.1:1883"}, "", "", sparkplug.TLS{}
+	faults = append(faults, host.Check()...)
+	c.Host, c.Queue, c.QueueBytes = host.Host, host.Queue, host.QueueBytes
+	c.KeepAlive, c.ConnectTimeout, c.WriteTimeout = host.KeepAlive, host.ConnectTimeout, host.WriteTimeout
 	return faults
 }
 

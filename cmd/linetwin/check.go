@@ -10,28 +10,42 @@ import (
 )
 
 func (a *app) check() *cobra.Command {
-	return &cobra.Command{
+	var o configs.Options
+	cmd := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Check settings files and tell everything that is wrong, at once",
-		Args:  cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, files []string) error {
-			var all configs.Problems
-			for _, file := range files {
-				kind, err := configs.CheckFile(file)
-				var problems configs.Problems
-				switch {
-				case errors.As(err, &problems):
-					all = append(all, problems...)
-				case err != nil:
-					return err
-				default:
-					fmt.Fprintf(a.stdout, "%s: ok (%s)\n", file, kind)
-				}
-			}
-			if len(all) > 0 {
-				return all
-			}
-			return nil
-		},
+		Long: "Check settings files, each by itself. Files of one site are held against each other too: give the\n" +
+			"twin's with those of its gateways. Notes are no errors.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, names []string) error { return a.runCheck(names, o) },
 	}
+	cmd.Flags().BoolVar(&o.WithoutSecrets, "without-secrets", false, "do not ask for the variables and files of passwords and tokens")
+	return cmd
+}
+
+func (a *app) runCheck(names []string, o configs.Options) error {
+	var all configs.Problems
+	var files []configs.File
+	for _, name := range names {
+		f, err := configs.ReadFile(name, o)
+		var problems configs.Problems
+		switch {
+		case errors.As(err, &problems):
+			all = append(all, problems...)
+		case err != nil:
+			return err
+		default:
+			files = append(files, f)
+			fmt.Fprintf(a.stdout, "%s: ok (%s)\n", name, f.Kind)
+		}
+	}
+	between, notes := configs.CheckSite(files)
+	all = append(all, between...)
+	for _, n := range notes {
+		fmt.Fprintln(a.stdout, "note:", n)
+	}
+	if len(all) > 0 {
+		return all
+	}
+	return nil
 }
