@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -18,7 +19,8 @@ import (
 // maxSecret bounds a file that ${file:PATH} names.
 const maxSecret = 64 << 10
 
-// reference is ${env:NAME}, ${file:PATH}, or $${ for a ${ that is meant so.
+// reference is ${env:NAME}, ${env:NAME:-or this}, ${file:PATH}, or $${ for a
+// ${ that is meant so.
 var reference = regexp.MustCompile(`\$\$\{|\$\{[^}]*\}?`)
 
 // references puts in what ${env:NAME} and ${file:PATH} stand for, and
@@ -63,12 +65,12 @@ func wellFormed(ref string) bool {
 // read gives what a reference stands for, or what is allowed in its place.
 func (r *references) read(ref string) (value, allowed string) {
 	if !wellFormed(ref) {
-		return "", "${env:NAME} or ${file:PATH}; $${ for a ${ that is meant as it stands"
+		return "", "${env:NAME}, ${env:NAME:-default} or ${file:PATH}; $${ for a ${ that is meant as it stands"
 	}
 	kind, what, _ := strings.Cut(ref[2:len(ref)-1], ":")
 	if kind == "env" {
-		value = os.Getenv(what)
-		if value == "" {
+		name, or, _ := strings.Cut(what, ":-")
+		if value = cmp.Or(os.Getenv(name), or); value == "" {
 			return "", "an environment variable that is set and not empty"
 		}
 		return value, ""

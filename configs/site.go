@@ -18,32 +18,39 @@ import (
 // gateway whose file was not given.
 func CheckSite(files []File) (problems, notes Problems) {
 	sites := map[string]*site{}
-	of := func(id string) *site {
-		if sites[id] == nil {
-			sites[id] = &site{id: id, gateways: map[string]gatewayPlace{}, machines: map[string]machinePlace{}, signals: map[string]signalPlace{}}
+	of := func(group string) *site {
+		if sites[group] == nil {
+			sites[group] = &site{gateways: map[string]gatewayPlace{}, machines: map[string]machinePlace{}, signals: map[string]signalPlace{}}
 		}
-		return sites[id]
+		return sites[group]
 	}
 	for i := range files {
 		for j, g := range files[i].Gateways {
-			of(g.Site).gateway(&files[i], j, g)
+			of(files[i].group(g.Site)).gateway(&files[i], j, g)
 		}
 	}
 	for i := range files {
 		if t := files[i].Twin; t != nil {
-			of(t.Site).twin(&files[i], t)
+			of(files[i].group(t.Site)).twin(&files[i], t)
 		}
 	}
 	var all, maybe []Problem
-	for _, id := range slices.Sorted(maps.Keys(sites)) {
-		all, maybe = append(all, sites[id].problems...), append(maybe, sites[id].notes...)
+	for _, s := range sites {
+		all, maybe = append(all, s.problems...), append(maybe, s.notes...)
 	}
 	return sorted(all), sorted(maybe)
 }
 
+// group tells which files belong together: a demo is a site of its own.
+func (f *File) group(site string) string {
+	if f.Kind == KindDemo {
+		return "demo " + f.Name
+	}
+	return "site " + site
+}
+
 // site is what the files say of one site.
 type site struct {
-	id       string
 	gateways map[string]gatewayPlace // by area/gateway
 	machines map[string]machinePlace // by machine
 	signals  map[string]signalPlace  // by signal: where it is first
