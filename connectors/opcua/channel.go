@@ -6,15 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
-	"github.com/gopcua/opcua/uacp"
 	"github.com/gopcua/opcua/uapolicy"
 
 	"linetwin/plant"
@@ -121,75 +118,6 @@ func dialChannel(ctx context.Context, u *url.URL, sec security, own *identity, s
 	return c, nil
 }
 
-// hello agrees on sizes (Part 6, 7.1.3).
-func (c *channel) hello() error {
-	body, err := (&uacp.Hello{ReceiveBufSize: bufferSize, SendBufSize: bufferSize, MaxMessageSize: mostMessage, MaxChunkCount: mostChunks, EndpointURL: c.url}).Encode()
-	if err != nil {
-		return err
-	}
-	b := append([]byte("HELF\x00\x00\x00\x00"), body...)
-	binary.LittleEndian.PutUint32(b[4:], uint32(len(b)))
-	if _, err := c.conn.Write(b); err != nil {
-		return plain(err)
-	}
-	b, err = c.readChunk()
-	if err != nil {
-		return err
-	}
-	var ack uacp.Acknowledge
-	if string(b[:4]) != "ACKF" {
-		return fmt.Errorf("the server answered %q", b[:4])
-	}
-	if _, err := ack.Decode(b[8:]); err != nil {
-		return fmt.Errorf("the server's acknowledgement: %w", err)
-	}
-	if ack.ReceiveBufSize < 1024 {
-		return fmt.Errorf("the server takes %d bytes at a time, too few", ack.ReceiveBufSize)
-	}
-	c.sendSize, c.sendMessage = int(min(ack.ReceiveBufSize, bufferSize)), int(min(ack.MaxMessageSize, 1<<30))
-	return nil
-}
-
-// plain takes the addresses out of a network error: our port is another one in
-// each connection, and the error of the same fault shall be the same.
-func plain(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the server closed the connection")
-	}
-	if op := (*net.OpError)(nil); errors.As(err, &op) {
-		return fmt.Errorf("%s: %w", op.Op, op.Err)
-	}
-	return err
-}
-
-// readChunk reads one chunk. The server's error message is an error.
-func (c *channel) readChunk() ([]byte, error) {
-	var head [8]byte
-	if _, err := io.ReadFull(c.conn, head[:]); err != nil {
-		return nil, plain(err)
-	}
-	size := binary.LittleEndian.Uint32(head[4:])
-	if size < 8 || size > bufferSize {
-		return nil, fmt.Errorf("%w: a chunk of %d bytes", errChunk, size)
-	}
-	b := make([]byte, size)
-	copy(b, head[:])
-	if _, err := io.ReadFull(c.conn, b[8:]); err != nil {
-		return nil, plain(err)
-	}
-	if string(b[:3]) == "ERR" {
-		var e uacp.Error
-		if _, err := e.Decode(b[8:]); err != nil {
-			return nil, fmt.Errorf("%w: error message", errChunk)
-		}
-		if why := strings.TrimSpace(e.Reason); why != "" {
-			return nil, fmt.Errorf("the server says %s: %.200q", statusName(ua.StatusCode(e.ErrorCode)), why)
-		}
-		return nil, fmt.Errorf("the server says %s", statusName(ua.StatusCode(e.ErrorCode)))
-	}
-	return b, nil
-}
-
 // read hands each answer to whoever waits for it, until the connection ends.
 func (c *channel) read() {
 	defer close(c.done)
@@ -245,62 +173,6 @@ func (c *channel) read() {
 			w <- a // has room for the one answer
 		}
 	}
-}
-
-// openChunk checks and decrypts a chunk of any kind. It never panics: a
-// library's panic over a hostile chunk becomes an error.
-func (c *channel) openChunk(b []byte) (request uint32, data []byte, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", errChunk, r)
-		}
-	}()
-	var k keys
-	header := prefixSize + tokenSize
-	switch kind := string(b[:3]); kind {
-	case "OPN":
-		h, end, err := asymmetricHeader(b)
-		if err != nil {
-			return 0, nil, err
-		}
-		if h.SecurityPolicyURI != c.sec.policy {
-			return 0, nil, fmt.Errorf("the server opened with policy %q in place of %q", h.SecurityPolicyURI, c.sec.policy)
-		}
-		if !c.sec.none() && !sameLeaf(h.SenderCertificate, c.server) {
-			return 0, nil, errors.New("the server opened with another certificate than it had announced")
-		}
-		k, header = c.opening, end
-	case "MSG":
-		if len(b) < header {
-			return 0, nil, errChunk
-		}
-		var ok bool
-		if k, ok = c.keysOf(binary.LittleEndian.Uint32(b[prefixSize:])); !ok {
-			return 0, nil, fmt.Errorf("%w: unknown security token", errChunk)
-		}
-	case "CLO":
-		return 0, nil, errors.New("the server closed the secure channel")
-	default:
-		return 0, nil, fmt.Errorf("%w: of kind %q", errChunk, kind)
-	}
-	if final := b[3]; final != 'F' && final != 'C' && final != 'A' {
-		return 0, nil, errChunk
-	}
-	plain, err := k.open(b, header)
-	if err != nil {
-		return 0, nil, err
-	}
-	return takeSequence(plain)
-}
-
-// sameLeaf compares the first certificates of two chains.
-func sameLeaf(a, b []byte) bool {
-	x, err := uapolicy.ParseCertificate(a)
-	if err != nil {
-		return false
-	}
-	y, err := uapolicy.ParseCertificate(b)
-	return err == nil && bytes.Equal(x.Raw, y.Raw)
 }
 
 func (c *channel) keysOf(id uint32) (keys, bool) {

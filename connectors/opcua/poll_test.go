@@ -241,16 +241,20 @@ func TestServiceFaultsEndTheSession(t *testing.T) {
 }
 
 func TestRestartWithMovedNamespace(t *testing.T) {
-	s := startServer(t, serverOptions{})
+	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	d := connected(t, s, Config{}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
 	poll(t, d)
-	s.stop()
+	again := startServer(t, serverOptions{before: 3})
+	t.Cleanup(func() {
+		d.Close()
+		s.proxy.cut() // before that server stops: it waits for who is connected
+	})
+	again.space.set("s=a", int32(2))
+	s.proxy.redirect(again.address) // as if it were the same server after a start
 	if _, err := d.Poll(t.Context(), nil); err == nil {
 		t.Fatal("a server that is gone can be polled")
 	}
-	again := startServer(t, serverOptions{port: s.proxy.port(), before: 3})
-	again.space.set("s=a", int32(2))
 	if err := d.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}

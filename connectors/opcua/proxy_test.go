@@ -95,6 +95,14 @@ func (p *proxy) cut() {
 	}
 }
 
+// redirect leads to another server from now on.
+func (p *proxy) redirect(server string) {
+	p.mu.Lock()
+	p.server = server
+	p.mu.Unlock()
+	p.cut()
+}
+
 // freeze lets nothing pass, with all connections open.
 func (p *proxy) freeze() {
 	p.mu.Lock()

@@ -279,13 +279,34 @@ func (t *testServer) stop() {
 	t.cancel()
 }
 
-// serverIdentity makes a certificate for a server.
-func serverIdentity(t testing.TB, name string, bits int) ([]byte, *rsa.PrivateKey) {
+// testKeys are made once: that takes seconds with the race detector.
+var testKeys struct {
+	sync.Mutex
+	made map[int]*rsa.PrivateKey
+}
+
+func testKey(t testing.TB, bits int) *rsa.PrivateKey {
 	t.Helper()
+	testKeys.Lock()
+	defer testKeys.Unlock()
+	if k := testKeys.made[bits]; k != nil {
+		return k
+	}
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if testKeys.made == nil {
+		testKeys.made = make(map[int]*rsa.PrivateKey)
+	}
+	testKeys.made[bits] = key
+	return key
+}
+
+// serverIdentity makes a certificate for a server.
+func serverIdentity(t testing.TB, name string, bits int) ([]byte, *rsa.PrivateKey) {
+	t.Helper()
+	key := testKey(t, bits)
 	uri, _ := url.Parse("urn:linetwin:test:" + name)
 	x := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), URIs: []*url.URL{uri},

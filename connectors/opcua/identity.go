@@ -1,0 +1,163 @@
+package opcua
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net/url"
+	"os"
+	"time"
+
+	"linetwin/plant"
+)
+
+// identity is an application instance certificate with its key.
+type identity struct {
+	der  []byte
+	key  *rsa.PrivateKey
+	uri  string
+	ends time.Time
+}
+
+// identity loads the gateway's certificate, or makes it. One that has ended is
+// made anew with the same key; servers must then trust the new one.
+func (p *PKI) identity() (*identity, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.own != nil && now.Before(p.own.ends) {
+		return p.own, nil
+	}
+	own, err := p.load(now)
+	if err != nil {
+		return nil, fmt.Errorf("own OPC UA certificate in %s: %w", p.path("own"), err)
+	}
+	p.own = own
+	return own, nil
+}
+
+func (p *PKI) load(now time.Time) (*identity, error) {
+	key, err := p.loadKey()
+	if err != nil {
+		return nil, err
+	}
+	der, err := os.ReadFile(p.path("own", "certificate.der"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return p.make(key, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	x, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("certificate.der: %w", err)
+	}
+	if pub, ok := x.PublicKey.(*rsa.PublicKey); !ok || !pub.Equal(&key.PublicKey) {
+		return nil, fmt.Errorf("certificate.der does not belong to key.pem")
+	}
+	if len(x.URIs) == 0 {
+		return nil, fmt.Errorf("certificate.der names no application URI")
+	}
+	if !now.Before(x.NotAfter) {
+		p.warn("own OPC UA certificate has ended and is made anew: servers must trust the new one", x.NotAfter)
+		return p.make(key, now)
+	}
+	if now.Add(ownWarns).After(x.NotAfter) {
+		p.warn("own OPC UA certificate ends soon", x.NotAfter)
+	}
+	return &identity{der: x.Raw, key: key, uri: x.URIs[0].String(), ends: x.NotAfter}, nil
+}
+
+func (p *PKI) warn(what string, ends time.Time) {
+	if p.Log != nil {
+		p.Log.Warn(what, "folder", p.Folder, "ends", plant.At(ends))
+	}
+}
+
+func (p *PKI) loadKey() (*rsa.PrivateKey, error) {
+	b, err := os.ReadFile(p.path("own", "key.pem"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return p.makeKey()
+	}
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, fmt.Errorf("key.pem holds no PEM block")
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("key.pem: %w", err)
+	}
+	key, ok := k.(*rsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("key.pem holds no RSA key")
+	}
+	return key, nil
+}
+
+func (p *PKI) makeKey() (*rsa.PrivateKey, error) {
+	if p.Folder == "" {
+		return nil, fmt.Errorf("no folder for certificates is set")
+	}
+	if err := os.MkdirAll(p.path("own"), 0o700); err != nil {
+		return nil, err
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	b, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	b = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b})
+	return key, writeFile(p.path("own", "key.pem"), b, 0o600)
+}
+
+// make writes a self-signed application instance certificate (Part 6, 6.2.2).
+func (p *PKI) make(key *rsa.PrivateKey, now time.Time) (*identity, error) {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "gateway"
+	}
+	name := p.Name
+	if name == "" {
+		name = host
+	}
+	uri, err := url.Parse("urn:linetwin:gateway:" + url.PathEscape(name))
+	if err != nil {
+		return nil, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, err
+	}
+	x := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: "LineTwin gateway " + name, Organization: []string{"LineTwin"}},
+		// A day of grace for controllers whose clock runs behind.
+		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(ownLives),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment |
+			x509.KeyUsageDataEncipherment | x509.KeyUsageCertSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		DNSNames:              []string{host},
+		URIs:                  []*url.URL{uri},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, x, x, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile(p.path("own", "certificate.der"), der, 0o644); err != nil {
+		return nil, err
+	}
+	return &identity{der: der, key: key, uri: uri.String(), ends: x.NotAfter}, nil
+}
