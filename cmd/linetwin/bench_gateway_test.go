@@ -60,8 +60,9 @@ func benchGateway(b *testing.B, mode string, signals int, every time.Duration) {
 	folder := b.TempDir()
 	// A poll finds every signal changed if they change more often than it looks;
 	// a subscription hears of each change.
+	subscribed := mode == "opcua-subscribe"
 	change := min(100*time.Millisecond, every/2)
-	if mode == "opcua-subscribe" {
+	if subscribed {
 		change = every
 	}
 	bulk, err := simulator.Bulk(simulator.BulkConfig{Signals: signals, Every: change, Folder: filepath.Join(folder, "bulk")})
@@ -73,10 +74,10 @@ func benchGateway(b *testing.B, mode string, signals int, every time.Duration) {
 	running(b, bulk.Run)
 	<-bulk.Ready()
 	broker := launchMosquitto(b)
-	r := receive(b, broker, "linetwin")
-	r.source = mode == "opcua-subscribe"
+	r := &receiver{source: func(string) bool { return subscribed }}
+	r.run(b, broker, "linetwin")
 	file := filepath.Join(folder, "gateway.yaml")
-	writeFile(b, file, bulkSettings(bulk, folder, broker, mode, signals, every))
+	write(b, file, bulkSettings(bulk, folder, broker, mode, signals, every))
 	g := launch(b, []string{"GOMAXPROCS=1"}, program(b), "gateway", file)
 
 	var all []sample
@@ -142,7 +143,7 @@ func report(b *testing.B, g *child, r *receiver, all []sample) {
 	b.ReportMetric(read/seconds, "read/s")
 	b.ReportMetric(float64(received)/seconds, "received/s")
 	from := "read"
-	if r.source {
+	if r.source("") {
 		from = "change"
 	}
 	b.ReportMetric(quantile(ages, 0.5), from+"-to-host-p50-ms")

@@ -131,7 +131,8 @@ func freeAddress(b *testing.B) string {
 	return l.Addr().String()
 }
 
-func writeFile(b *testing.B, path string, settings any) {
+// write writes a settings file.
+func write(b *testing.B, path string, settings any) {
 	b.Helper()
 	raw, err := yaml.Dump(settings)
 	if err != nil {
@@ -191,7 +192,9 @@ func running(b *testing.B, jobs ...func(context.Context) error) {
 type receiver struct {
 	host     *sparkplug.Host
 	statuses chan plant.GatewayStatus // at most one a second and gateway
-	source   bool                     // an age counts from the newest reading's time, not from when the look began
+
+	silent bool                      // acknowledges nothing, beside another host
+	source func(machine string) bool // whose batches' ages count from the newest reading, not from when the look began
 
 	mu       sync.Mutex
 	sessions map[string]string
@@ -200,10 +203,10 @@ type receiver struct {
 	ages     map[string][]float64 // by machine: ms from when the look began to here
 }
 
-// receive runs a receiver on a broker.
-func receive(b *testing.B, broker string, host string) *receiver {
+// run runs the receiver on a broker, as the host of that id.
+func (r *receiver) run(b *testing.B, broker, host string) {
 	b.Helper()
-	r := &receiver{statuses: make(chan plant.GatewayStatus, 1024), sessions: map[string]string{}, ages: map[string][]float64{}}
+	r.statuses, r.sessions = make(chan plant.GatewayStatus, 1024), map[string]string{}
 	var err error
 	r.host, err = sparkplug.NewHost(sparkplug.HostConfig{
 		Site: "bench", Host: host, Connection: sparkplug.Connection{Brokers: []string{"tcp://" + broker}},
@@ -212,7 +215,6 @@ func receive(b *testing.B, broker string, host string) *receiver {
 		b.Fatal(err)
 	}
 	running(b, r.host.Run)
-	return r
 }
 
 // measure begins anew to count and to note ages, or ends it.
@@ -257,11 +259,17 @@ func (r *receiver) Batch(p *plant.Batch) {
 	if r.measures && len(p.Readings) > 0 {
 		r.readings += int64(len(p.Readings))
 		from := p.Complete.To
-		if r.source {
-			from = p.Readings[len(p.Readings)-1].Time
+		if r.source(p.Machine) {
+			from = 0
+			for i := range p.Readings {
+				from = max(from, p.Readings[i].Time)
+			}
 		}
 		age := now.Sub(from.Std())
 		r.ages[p.Machine] = append(r.ages[p.Machine], float64(age.Microseconds())/1000)
+	}
+	if r.silent {
+		return
 	}
 	_ = r.host.Acknowledge(plant.Acknowledgement{Gateway: p.Gateway, Session: r.sessions[p.Gateway], Through: p.Sequence})
 }
