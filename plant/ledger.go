@@ -4,14 +4,17 @@ package plant
 // again: what became of its events from a time on, and where to go on.
 type Progress struct {
 	Machine string
-	// From: everything in the ledger of this machine that starts at or after
-	// From (segments), or in a minute at or after From's (pieces), is replaced.
+	// From: segments of this machine in the ledger that start at or after it are
+	// replaced. It may lie before Since: a segment that was still open then.
 	From     Time
 	Segments []Segment // closed ones only
-	Pieces   []Pieces
+	// Since is the checkpoint from which this was folded, at a whole minute; 0
+	// for the very beginning. Pieces in minutes at or after it are replaced, and
+	// checkpoints after it are forgotten.
+	Since  Time
+	Pieces []Pieces
 	// Checkpoint is the engine's state once all events up to At were folded, in
-	// the engine's own encoding; empty for none. Checkpoints after From that are
-	// not this one are forgotten.
+	// the engine's own encoding; empty for none.
 	Checkpoint []byte
 	At         Time
 }

@@ -60,6 +60,7 @@ func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) erro
 	if err != nil {
 		return fmt.Errorf("past of %s: %w", m.cfg.ID, err)
 	}
+	filled, isFilled := t.filled(ctx, m, past, mark{at, raw})
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m.loaded = true
@@ -74,12 +75,48 @@ func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) erro
 	if err != nil {
 		return err
 	}
-	// Batches that came before the ledger was read wait in history or in the
-	// queue: folding again from the checkpoint finds them.
+	// What came after the checkpoint is in history, and so may be what came in
+	// late just before the twin ended: folding again finds both.
 	k.markDirty(at)
+	if isFilled {
+		k.markDirty(filled)
+	}
 	k.every = checkpointLive
 	m.track = k
 	return nil
+}
+
+// filled tells from when on the ledger knows less than history: the first
+// stretch that it holds for unknown though history claims to be complete there.
+// (A PLC that was away is such a stretch too; folding it again changes nothing.)
+func (t *Twin) filled(ctx context.Context, m *machine, past plant.Past, last mark) (plant.Time, bool) {
+	span := plant.Span{From: t.now().Add(-memory), To: t.now()}
+	rec, err := t.opts.History.Record(ctx, m.cfg.ID, []string{}, span)
+	if err != nil {
+		t.log.Warn("history not read", "machine", m.cfg.ID, "error", err)
+		return span.From, true // whoever knows nothing folds all again, once history is there
+	}
+	unknown := func(s plant.Segment) (plant.Time, bool) {
+		for _, c := range rec.Complete {
+			if o := c.Overlap(s.Span); s.Class == plant.ClassUnknown && !o.Empty() {
+				return o.From, true
+			}
+		}
+		return 0, false
+	}
+	segments := past.Segments
+	if cp, err := last.checkpoint(); err == nil {
+		segments = append(segments[:len(segments):len(segments)], cp.Held()...)
+		if open, ok := cp.Segment(); ok {
+			segments = append(segments, open)
+		}
+	}
+	for _, s := range segments {
+		if from, ok := unknown(s); ok {
+			return from, true
+		}
+	}
+	return 0, false
 }
 
 // restateLoop folds again what late data made wrong, a machine at a time.
@@ -143,7 +180,9 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 		fresh.apply(b.readings, b.claim)
 	}
 	fresh.model = m.track.model
-	fresh.outbox = append(m.track.outbox, fresh.outbox...)
+	// What waits for the ledger from after the base is made again by fresh.
+	kept := slices.DeleteFunc(m.track.outbox, func(p plant.Progress) bool { return p.At > fresh.base })
+	fresh.outbox = append(kept, fresh.outbox...)
 	m.track = fresh
 	m.line.version++
 	m.line.restated(dirty)
@@ -263,24 +302,45 @@ func (t *Twin) ledgerLoop(ctx context.Context) error {
 // flush saves progress, alerts and revisions that wait for the ledger. What
 // cannot be saved stays and is tried again.
 func (t *Twin) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for _, m := range t.machineList() {
-		t.mu.Lock()
-		out := m.track.outbox
-		m.track.outbox = nil
-		t.mu.Unlock()
-		if len(out) == 0 {
-			continue
-		}
-		if err := t.opts.Ledger.Save(ctx, out); err != nil {
-			t.mu.Lock()
-			m.track.outbox = append(out, m.track.outbox...)
-			t.mu.Unlock()
+		if err := t.flushMachine(ctx, m); err != nil {
 			t.notice("ledger", err.Error())
 			return
 		}
 	}
 	t.pending.flush(ctx, t.opts.Ledger, func(err error) { t.notice("ledger", err.Error()) })
 	t.publish(ctx)
+}
+
+// flushMost is how many checkpoints of a machine are saved in one transaction.
+const flushMost = 64
+
+// flushMachine saves what one machine's track made. What is about to be folded
+// again waits.
+func (t *Twin) flushMachine(ctx context.Context, m *machine) error {
+	for {
+		t.mu.Lock()
+		out := m.track.outbox
+		n := min(len(out), flushMost)
+		if m.folding {
+			n = 0
+		}
+		for n > 0 && m.track.dirty != 0 && out[n-1].At > m.track.dirty {
+			n--
+		}
+		now := out[:n:n]
+		m.track.outbox = out[n:]
+		t.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		if err := t.opts.Ledger.Save(ctx, now); err != nil {
+			t.mu.Lock()
+			m.track.outbox = append(now, m.track.outbox...)
+			t.mu.Unlock()
+			return err
+		}
+	}
 }

@@ -33,7 +33,8 @@ type track struct {
 	marks []mark     // checkpoints at whole minutes, oldest first
 	saved mark       // the newest one that is in the outbox or the ledger
 
-	eventful bool // something was folded since saved
+	eventful bool       // something was folded since saved
+	base     plant.Time // where folding began
 
 	outbox []plant.Progress // for the ledger
 }
@@ -161,11 +162,10 @@ func (k *track) keep() {
 	}
 	now := mark{at: k.cp.Through, raw: raw}
 	from := k.saved.replaceFrom()
-	p := plant.Progress{Machine: k.model.ID, From: from, Checkpoint: raw, At: now.at}
+	p := plant.Progress{Machine: k.model.ID, From: from, Since: k.saved.at, Checkpoint: raw, At: now.at}
 	i := sort.Search(len(k.past.Segments), func(i int) bool { return k.past.Segments[i].From >= from })
 	p.Segments = slices.Clone(k.past.Segments[i:])
-	minute := from.Floor(time.Minute)
-	j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= minute })
+	j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= k.saved.at })
 	p.Pieces = slices.Clone(k.past.Pieces[j:])
 	k.outbox = append(k.outbox, p)
 	k.marks = append(k.marks, now)
@@ -204,7 +204,7 @@ func (k *track) fork(m mark) (*track, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &track{model: k.model, every: checkpointPast, cp: cp, head: cp.Through, saved: m}
+	f := &track{model: k.model, every: checkpointPast, cp: cp, head: cp.Through, saved: m, base: m.at}
 	from := m.replaceFrom()
 	if m.raw != nil {
 		i := sort.Search(len(k.past.Segments), func(i int) bool { return k.past.Segments[i].From >= from })

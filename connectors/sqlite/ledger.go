@@ -58,7 +58,7 @@ func saveProgress(ctx context.Context, tx *sql.Tx, p *plant.Progress) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM segments WHERE machine = ? AND start >= ?", p.Machine, p.From); err != nil {
 		return err
 	}
-	minute := p.From.Floor(time.Minute)
+	minute := p.Since.Floor(time.Minute)
 	if _, err := tx.ExecContext(ctx, "DELETE FROM pieces WHERE machine = ? AND minute >= ?", p.Machine, minute); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func saveProgress(ctx context.Context, tx *sql.Tx, p *plant.Progress) error {
 }
 
 func saveCheckpoint(ctx context.Context, tx *sql.Tx, p *plant.Progress) error {
-	if _, err := tx.ExecContext(ctx, "DELETE FROM checkpoints WHERE machine = ? AND at > ?", p.Machine, p.From); err != nil {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM checkpoints WHERE machine = ? AND at > ?", p.Machine, p.Since); err != nil {
 		return err
 	}
 	if len(p.Checkpoint) == 0 {

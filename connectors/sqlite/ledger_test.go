@@ -48,7 +48,7 @@ func TestProgress(t *testing.T) {
 	first := plant.Progress{Machine: "m", From: minute(0),
 		Segments: []plant.Segment{segment(0, 10, plant.ClassRun), segment(10, 20, plant.ClassStop), full},
 		Pieces:   []plant.Pieces{pieces(5, "", 10), pieces(6, "", 11), counted}}
-	later := plant.Progress{Machine: "m", From: minute(20) + 5, Segments: []plant.Segment{segment(31, 40, plant.ClassRun)}, Pieces: []plant.Pieces{pieces(20, "C32", 9)}}
+	later := plant.Progress{Machine: "m", From: minute(20) + 5, Since: minute(20), Segments: []plant.Segment{segment(31, 40, plant.ClassRun)}, Pieces: []plant.Pieces{pieces(20, "C32", 9)}}
 	for _, c := range []struct {
 		name     string
 		saves    []plant.Progress
@@ -105,7 +105,7 @@ func TestCheckpoints(t *testing.T) {
 	l := openLedger(t, filepath.Join(t.TempDir(), "ledger.db"))
 	save := func(from, at int) {
 		t.Helper()
-		if err := l.Save(t.Context(), []plant.Progress{{Machine: "m", From: minute(from), Checkpoint: []byte{byte(at / 256), byte(at)}, At: minute(at)}}); err != nil {
+		if err := l.Save(t.Context(), []plant.Progress{{Machine: "m", From: minute(from), Since: minute(from), Checkpoint: []byte{byte(at / 256), byte(at)}, At: minute(at)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestCheckpoints(t *testing.T) {
 	if n := count(t, l, "checkpoints"); n < 240 || n > 243 {
 		t.Errorf("%d checkpoints of fifteen days, want those of ten", n)
 	}
-	if err := l.Save(t.Context(), []plant.Progress{{Machine: "m", From: minute(start)}}); err != nil {
+	if err := l.Save(t.Context(), []plant.Progress{{Machine: "m", From: minute(start), Since: minute(start)}}); err != nil {
 		t.Fatal(err)
 	}
 	check("begun again", start+100_000, -1)
