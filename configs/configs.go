@@ -127,18 +127,18 @@ func document(file string, raw []byte) (*yaml.Node, error) {
 	}
 	var doc yaml.Node
 	if err := yaml.Load(raw, &doc); err != nil {
-		message := strings.TrimPrefix(err.Error(), "yaml: ")
-		switch message {
+		message, line, column := err.Error(), 0, 0
+		var le *yaml.LoadError
+		if errors.As(err, &le) {
+			message, line, column = le.Message, le.Mark.Line, le.Mark.Column
+		}
+		switch message = strings.TrimPrefix(message, "yaml: "); message {
 		case "no documents in stream":
 			return nil, wrong(0, 0, "no settings", allowed)
 		case "expected single document, found multiple":
 			return nil, wrong(0, 0, "several documents, parted by ---", "one document in a file")
 		}
-		var le *yaml.LoadError
-		if errors.As(err, &le) {
-			return nil, wrong(le.Mark.Line, le.Mark.Column, le.Message, "well-formed YAML")
-		}
-		return nil, wrong(0, 0, message, "well-formed YAML")
+		return nil, wrong(line, column, "a mistake in writing ("+message+")", "well-formed YAML, indented with blanks, not tabs")
 	}
 	if len(doc.Content) == 0 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].Tag == "!!null" {
 		return nil, wrong(0, 0, "no settings", allowed)

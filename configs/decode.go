@@ -14,11 +14,10 @@ import (
 	"linetwin/plant"
 )
 
-// Bounds of a document. Aliases may make a small file very large: this counts
-// what they stand for.
 const (
-	maxDepth  = 64
-	maxValues = 2_000_000
+	// maxValues bounds a document. Aliases may make a small file very large:
+	// they count as what they stand for.
+	maxValues = 1_000_000
 	mostShown = 80 // characters of a value in a message
 )
 
@@ -28,7 +27,6 @@ type decoder struct {
 	file     string
 	refs     references
 	problems []Problem
-	depth    int
 	values   int
 }
 
@@ -49,17 +47,12 @@ var (
 	textType     = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// value decodes n into v, which can be set.
+// value decodes n into v, which can be set. Settings' types do not hold
+// themselves, so that this goes no deeper than they do.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, key string) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	if d.depth++; d.depth > maxDepth {
-		d.wrong(n, key, fmt.Sprintf("settings nested deeper than %d levels", maxDepth), "fewer levels")
-		d.depth--
-		return
-	}
-	defer func() { d.depth-- }()
 	if d.values++; d.values > maxValues {
 		if d.values == maxValues+1 {
 			d.wrong(n, key, fmt.Sprintf("more than %d values, aliases counted as what they stand for", maxValues), "fewer")

@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"linetwin/connectors"
 	"linetwin/connectors/opcua"
@@ -44,7 +45,7 @@ func (c *Gateway) Check() []plant.Fault {
 	}
 	c.Config.Site, c.Config.Area, c.Config.Gateway = c.Site, c.Area, c.Gateway
 	c.Wire.Area, c.Wire.Gateway = c.Area, c.Gateway
-	for _, f := range c.Wire.Check() {
+	for _, f := range plain(c.Wire.Check()) {
 		if f.Key != "area" && f.Key != "gateway" { // these stand at the top
 			f.Key = "wire." + f.Key
 		}
@@ -134,9 +135,20 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
+// plain leaves of what is allowed only that, where a section gives the text of
+// an error.
+func plain(faults []plant.Fault) []plant.Fault {
+	for i := range faults {
+		if _, allowed, ok := strings.Cut(faults[i].Allowed, ", want "); ok {
+			faults[i].Allowed = allowed
+		}
+	}
+	return faults
+}
+
 func checkID(key, id string) []plant.Fault {
 	if plant.CheckID(id) == nil {
 		return nil
 	}
-	return []plant.Fault{{Key: key, Found: id, Allowed: "an identifier: 1 to 64 of a-z A-Z 0-9 _ -"}}
+	return []plant.Fault{{Key: key, Found: id, Allowed: "1 to 64 of a-z A-Z 0-9 _ -"}}
 }

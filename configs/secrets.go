@@ -106,8 +106,12 @@ func readSecret(file string) (string, error) {
 	return value, nil
 }
 
-// hide puts references back in place of what they stand for. Values of up to
-// three characters are no secrets, and would be found everywhere.
+// signIn is what an address should not hold, and some people write there.
+var signIn = regexp.MustCompile(`://[^/@\s"]*@`)
+
+// hide puts references back in place of what they stand for, and takes
+// passwords out of addresses. Values of up to three characters are no secrets,
+// and would be found everywhere.
 func (r *references) hide(f plant.Fault) plant.Fault {
 	for _, i := range r.longestFirst() {
 		value, text := r.values[i], r.texts[i]
@@ -120,6 +124,7 @@ func (r *references) hide(f plant.Fault) plant.Fault {
 			*s = strings.ReplaceAll(*s, quoted[1:len(quoted)-1], text)
 		}
 	}
+	f.Found = signIn.ReplaceAllString(f.Found, "://***@")
 	return f
 }
 

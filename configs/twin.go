@@ -115,7 +115,7 @@ func list(of map[string]bool) string {
 
 func (c *Broker) check() []plant.Fault {
 	if c.Embedded == nil {
-		return c.HostConfig.Check()
+		return plain(c.HostConfig.Check())
 	}
 	if c.Embedded.Folder == "" {
 		c.Embedded.Folder = "data/broker"
@@ -134,7 +134,7 @@ func (c *Broker) check() []plant.Fault {
 	// Where it listens is known only once it does; the rest is checked as if.
 	host := c.HostConfig
 	host.Connection.Brokers, host.Connection.User, host.Connection.Password, host.Connection.TLS = []string{"tcp://127.0.0.1:1883"}, "", "", sparkplug.TLS{}
-	faults = append(faults, host.Check()...)
+	faults = append(faults, plain(host.Check())...)
 	c.Host, c.Queue, c.QueueBytes = host.Host, host.Queue, host.QueueBytes
 	c.KeepAlive, c.ConnectTimeout, c.WriteTimeout = host.KeepAlive, host.ConnectTimeout, host.WriteTimeout
 	return faults
