@@ -53,7 +53,8 @@ type LineSnapshot struct {
 	Alerts     int               `json:"alerts"`
 }
 
-// HourCount is what a line made in one hour.
+// HourCount is what a line made in one hour. The running hour ends at what is
+// known, and so does its target.
 type HourCount struct {
 	Span
 	Good   int64    `json:"good"`
@@ -176,4 +177,5 @@ type Change struct {
 	Signals  []SignalNow    `json:"signals,omitempty"`
 	Plant    *Figures       `json:"plant,omitempty"`
 	Backlog  *BacklogReport `json:"backlog,omitempty"`
+	Notices  []Notice       `json:"notices,omitempty"`
 }

@@ -90,6 +90,10 @@ type Segment struct {
 	Pieces  int64  `json:"pieces,omitempty"`
 	Product string `json:"product,omitempty"`
 
+	// Small marks a stop shorter than the line's threshold, where a timeline
+	// gives it; the fold does not know the threshold.
+	Small bool `json:"small,omitempty"`
+
 	// Open marks the running segment: To is how far it is known, not its end.
 	Open bool `json:"open,omitempty"`
 }

@@ -199,8 +199,8 @@ func (l *line) byProduct(from source, span plant.Span, end plant.Time) []plant.F
 	return figures
 }
 
-// Timeline gives what each machine of a line did in span. Time after what is
-// known, and gaps, are unknown.
+// Timeline gives what each machine of a line did in span, with the calendar
+// laid over it. Time after what is known, and gaps, are unknown.
 func (t *Twin) Timeline(ctx context.Context, id string, span plant.Span) (plant.Timeline, error) {
 	l, err := t.lineOf(id)
 	if err != nil {
@@ -215,13 +215,45 @@ func (t *Twin) Timeline(ctx context.Context, id string, span plant.Span) (plant.
 		tl.Shifts = []plant.ShiftInstance{}
 	}
 	for _, m := range l.machines {
-		row := plant.MachineTimeline{Machine: m.cfg.ID, Name: m.cfg.Name, Segments: slices.Clone(from(m, span).Segments)}
-		if row.Segments == nil {
-			row.Segments = []plant.Segment{}
+		row := plant.MachineTimeline{Machine: m.cfg.ID, Name: m.cfg.Name, Segments: []plant.Segment{}}
+		for _, s := range from(m, span).Segments {
+			s.Small = s.Class.Down() && s.Length() < l.cfg.SmallStop
+			row.Segments = append(row.Segments, layCalendar(s, tl.Shifts)...)
 		}
 		tl.Machines = append(tl.Machines, row)
 	}
 	return tl, nil
+}
+
+// layCalendar lays the calendar over a segment: what lies outside shifts, or in a
+// break, is not scheduled, unless the machine ran. oee.md 3.4.
+func layCalendar(s plant.Segment, shifts []plant.ShiftInstance) []plant.Segment {
+	if s.Class == plant.ClassRun {
+		return []plant.Segment{s}
+	}
+	var parts []plant.Segment
+	put := func(to plant.Time, class plant.Class) {
+		if to = min(to, s.To); to <= s.From {
+			return
+		}
+		p := s
+		p.To, p.Open = to, s.Open && to == s.To
+		if class != s.Class {
+			p.Class, p.State, p.Fault, p.Small, p.Pieces = class, "", "", false, 0
+		}
+		parts = append(parts, p)
+		s.From = to
+	}
+	for i := range shifts {
+		put(shifts[i].From, plant.ClassNotScheduled)
+		for _, b := range shifts[i].Breaks {
+			put(b.From, s.Class)
+			put(b.To, plant.ClassNotScheduled)
+		}
+		put(shifts[i].To, s.Class)
+	}
+	put(s.To, plant.ClassNotScheduled)
+	return parts
 }
 
 // Stops gives the stops of a line's machines that overlap span, the latest

@@ -70,7 +70,7 @@ func (t *Twin) slowTick() {
 			gateways = append(gateways, g.live)
 		}
 	}
-	today, backlog := t.todayLocked(now), t.backlogLocked()
+	today, backlog, notices := t.todayLocked(now), t.backlogLocked(), t.noticesLocked()
 	t.mu.Unlock()
 	t.alerted(alerts)
 	for i := range gateways {
@@ -81,4 +81,7 @@ func (t *Twin) slowTick() {
 		backlog = &plant.BacklogReport{Done: 1} // there is none (any more)
 	}
 	t.live.send(plant.Change{Backlog: backlog})
+	if len(notices) > 0 {
+		t.live.send(plant.Change{Notices: notices})
+	}
 }

@@ -26,11 +26,17 @@ func (t *Twin) Snapshot() plant.Snapshot {
 		s.Gateways = append(s.Gateways, g.live)
 	}
 	slices.SortFunc(s.Gateways, func(a, b plant.GatewayLive) int { return cmp.Compare(a.Gateway, b.Gateway) })
-	for _, n := range t.notices {
-		s.Notices = append(s.Notices, *n)
-	}
-	slices.SortFunc(s.Notices, func(a, b plant.Notice) int { return cmp.Compare(a.Kind, b.Kind) })
+	s.Notices = t.noticesLocked()
 	return s
+}
+
+func (t *Twin) noticesLocked() []plant.Notice {
+	var all []plant.Notice
+	for _, n := range t.notices {
+		all = append(all, *n)
+	}
+	slices.SortFunc(all, func(a, b plant.Notice) int { return cmp.Compare(a.Kind, b.Kind) })
+	return all
 }
 
 // todayLocked sums all lines over the running day of the site's zone.
