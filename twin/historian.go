@@ -35,6 +35,12 @@ const (
 	historyWriteMax   = 20_000           // readings of one write
 	historyRetryMax   = 30 * time.Second // longest pause after a failed write
 	historyRetryFirst = 250 * time.Millisecond
+
+	// A trickle is gathered for a moment before it is written: a store that
+	// syncs each write to disk then does so a few times a second, not for each
+	// batch. Screens do not wait for it.
+	historyGather = 100 * time.Millisecond
+	historyEnough = 5_000 // readings that are written at once
 )
 
 // historian writes what came in to history, in the order in which it came,
@@ -136,6 +142,9 @@ func (h *historian) run(ctx context.Context, acks Acknowledger, now func() plant
 	pause := time.Duration(0)
 	var batches []*plant.Batch
 	for {
+		if h.trickles() && !sleep(ctx, historyGather) {
+			return nil
+		}
 		front := h.next()
 		batches = batches[:0]
 		for _, q := range front {
@@ -155,10 +164,8 @@ func (h *historian) run(ctx context.Context, acks Acknowledger, now func() plant
 			}
 			pause = min(max(2*pause, historyRetryFirst), historyRetryMax)
 			h.note(err.Error(), now())
-			select {
-			case <-ctx.Done():
+			if !sleep(ctx, pause) {
 				return nil
-			case <-time.After(pause):
 			}
 			continue
 		}
@@ -167,6 +174,23 @@ func (h *historian) run(ctx context.Context, acks Acknowledger, now func() plant
 			h.note("", now())
 		}
 		h.done(front, acks)
+	}
+}
+
+// trickles tells whether something waits, but little.
+func (h *historian) trickles() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.queue) > 0 && h.waiting < historyEnough
+}
+
+// sleep waits for d; false when ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
 	}
 }
 

@@ -142,10 +142,8 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 				}
 				t.log.Warn("not folded again yet", "machine", m.cfg.ID, "error", err)
 				t.notice("restate", err.Error())
-				select {
-				case <-ctx.Done():
+				if !sleep(ctx, retryAfter) {
 					return nil
-				case <-time.After(retryAfter):
 				}
 			}
 		}
@@ -311,6 +309,7 @@ func (t *Twin) flush(ctx context.Context) {
 		}
 	}
 	t.pending.flush(ctx, t.opts.Ledger, func(err error) { t.notice("ledger", err.Error()) })
+	t.checkTypes(ctx)
 	t.publish(ctx)
 }
 

@@ -1,6 +1,8 @@
 package twin
 
 import (
+	"context"
+
 	"linetwin/plant"
 )
 
@@ -31,6 +33,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 				known[s.Name] = &signalNow{}
 			}
 			known[s.Name].signal = s
+			t.typeLocked(s)
 		}
 		for _, r := range d.Last {
 			if n := known[r.Signal]; n != nil && r.Time > n.last.Time {
@@ -41,6 +44,34 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 			m.gateway = b.Gateway
 			m.widths(d.Signals)
 			m.line.version++
+		}
+	}
+}
+
+// typeLocked notes a signal's kind and unit, to be held against what its name
+// means elsewhere in the site.
+func (t *Twin) typeLocked(s plant.Signal) {
+	s = plant.Signal{Name: s.Name, Kind: s.Kind, Unit: s.Unit}
+	if _, ok := t.types[s]; !ok && s.Kind != plant.KindNone {
+		t.types[s] = false
+	}
+}
+
+// checkTypes holds the kinds and units that births told against the ledger.
+func (t *Twin) checkTypes(ctx context.Context) {
+	t.mu.Lock()
+	var fresh []plant.Signal
+	for s, checked := range t.types {
+		if !checked {
+			fresh = append(fresh, s)
+			t.types[s] = true
+		}
+	}
+	t.mu.Unlock()
+	for _, s := range fresh {
+		if err := t.opts.Ledger.SaveSignal(ctx, s); err != nil {
+			t.log.Warn("signal has another type elsewhere", "signal", s.Name, "error", err)
+			t.notice("signal_type", err.Error())
 		}
 	}
 }

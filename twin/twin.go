@@ -25,6 +25,7 @@ type Ledger interface {
 	Progress
 	Alarms
 	Revisions
+	SignalTypes
 }
 
 // Progress keeps what the fold made of each machine.
@@ -45,6 +46,13 @@ type Alarms interface {
 type Revisions interface {
 	SaveRevision(ctx context.Context, r plant.Revision) error
 	Revisions(ctx context.Context, line string, span plant.Span) ([]plant.Revision, error)
+}
+
+// SignalTypes keeps which kind and unit a signal's name has in the whole site.
+type SignalTypes interface {
+	// SaveSignal keeps a signal's kind and unit; it fails where its name has
+	// others already.
+	SaveSignal(ctx context.Context, s plant.Signal) error
 }
 
 // Options are the parts that a twin works with.
@@ -76,7 +84,8 @@ type Twin struct {
 	signals  map[string]map[string]*signalNow // machine -> signal
 	rules    *rules.Engine
 	notices  map[string]*plant.Notice
-	applied  uint64 // readings applied since the start
+	types    map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
+	applied  uint64                // readings applied since the start
 }
 
 // New makes a twin of the site in cfg, which Check has found right.
@@ -92,7 +101,7 @@ func New(cfg Config, opts Options) (*Twin, error) {
 		cfg: cfg, opts: opts, log: opts.Log, zone: zone,
 		hist: newHistorian(opts.History, opts.Log), live: newBroadcaster(), pending: &alertBook{}, loaded: make(chan struct{}),
 		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[string]*gateway{},
-		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{},
+		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{},
 	}
 	for ai := range cfg.Areas {
 		for li := range cfg.Areas[ai].Lines {

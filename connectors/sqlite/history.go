@@ -20,9 +20,10 @@ import (
 type HistoryConfig struct {
 	Folder string        `yaml:"folder"`  // folder of history.db; made where missing
 	MaxAge time.Duration `yaml:"max_age"` // older readings are deleted; 0 keeps all
-	// Sync is "normal", the default, or "full". Normal: a power cut of this
-	// machine can take the last moments with it, which gateways were already
-	// told are stored. Full: it cannot, for a sync to disk with every write.
+	// Sync is "full", the default, or "normal". Full: every write is synced to
+	// disk before it counts as stored. Normal: a power cut of this machine can
+	// take the last moments with it, which gateways were already told are stored
+	// and do not send again.
 	Sync string `yaml:"sync"`
 }
 
@@ -79,7 +80,7 @@ func OpenHistory(ctx context.Context, cfg HistoryConfig, log *slog.Logger) (*His
 	if err := h.hold(ctx); err != nil {
 		return nil, err
 	}
-	db, err := open(ctx, filepath.Join(cfg.Folder, "history.db"), "history", cmp.Or(cfg.Sync, "normal"))
+	db, err := open(ctx, filepath.Join(cfg.Folder, "history.db"), "history", cmp.Or(cfg.Sync, "full"))
 	if err != nil {
 		return nil, errors.Join(err, h.lock())
 	}
