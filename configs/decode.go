@@ -131,6 +131,9 @@ func setText(v reflect.Value, text string) string {
 		return ""
 	}
 	if _, allowed, ok := strings.Cut(err.Error(), "want "); ok {
+		if list, ok := strings.CutPrefix(allowed, "one of ["); ok {
+			allowed = strings.Join(strings.Fields(strings.TrimSuffix(list, "]")), ", ")
+		}
 		return allowed
 	}
 	return kindName(v)

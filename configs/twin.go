@@ -81,8 +81,35 @@ func (c *Twin) Check() []plant.Fault {
 		faults = append(faults, plant.Fault{Key: "quality_returns_after", Found: strconv.Itoa(c.QualityReturnsAfter), Allowed: "0 or more pieces"})
 	}
 	r := c.Rules()
+	faults = append(faults, c.checkStates()...)
 	faults = append(faults, plant.Under("rules", r.Check())...)
 	return append(faults, c.checkPlaces()...)
+}
+
+// checkStates: what a machine says is a PackML state, and a class that a
+// machine can be in.
+func (c *Twin) checkStates() []plant.Fault {
+	states := map[string]bool{string(plant.StateOff): true}
+	for _, m := range twin.PackML() {
+		states[string(m.State)] = true
+	}
+	var faults []plant.Fault
+	for _, name := range slices.Sorted(maps.Keys(c.StateMaps)) {
+		for _, value := range slices.Sorted(maps.Keys(c.StateMaps[name])) {
+			key, m := "state_maps."+name+"."+value, c.StateMaps[name][value]
+			if !states[string(m.State)] {
+				faults = append(faults, plant.Fault{Key: key + ".state", Found: string(m.State), Allowed: list(states)})
+			}
+			if m.Class == plant.ClassUnknown || m.Class == plant.ClassNotScheduled {
+				found := m.Class.String()
+				if m.Class == plant.ClassUnknown {
+					found = ""
+				}
+				faults = append(faults, plant.Fault{Key: key + ".class", Found: found, Allowed: "run, stop, starved, blocked, changeover, planned_stop"})
+			}
+		}
+	}
+	return faults
 }
 
 // checkPlaces: rules know no lines and no machines, so that what they name is
