@@ -239,6 +239,13 @@ func (c *channel) install(b []byte) error {
 	return nil
 }
 
+// life gives how long the token lives.
+func (c *channel) life() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tokens[0].lives
+}
+
 // due tells whether three quarters of the token's life are over, when it shall
 // be renewed (Part 4, 5.5.2).
 func (c *channel) due(now time.Time) bool {

@@ -290,7 +290,7 @@ func (s *session) alive(ctx context.Context, timeout time.Duration) error {
 
 // keep renews the channel's token and keeps an idle session from ending.
 func (s *session) keep(ctx context.Context, timeout time.Duration) {
-	tick := time.NewTicker(min(keeperTick, s.lives/4))
+	tick := time.NewTicker(max(min(keeperTick, s.lives/4, s.ch.life()/8), time.Millisecond))
 	defer tick.Stop()
 	asked := time.Now()
 	for {
