@@ -3,12 +3,16 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"sort"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"linetwin/plant"
 )
@@ -319,6 +323,10 @@ func TestChain(t *testing.T) {
 	})
 	gatewayAway := time.Since(killed)
 
+	lied := f.lie("b-welding")
+	f.intrude()
+	f.askWrongly()
+
 	want := f.stand()
 	eventually(t, "the gateways hold nothing back", f.drained)
 	if differ := f.settled(want); len(differ) > 0 {
@@ -332,6 +340,8 @@ func TestChain(t *testing.T) {
 	t.Logf("%d pieces of %d machines compared", made, len(want.Machines))
 	f.times(want, func(machine string) time.Duration {
 		switch {
+		case machine == "b-welding":
+			return lied
 		case machine == "a-riveting" || machine == "a-assembly": // units behind one address
 			return plcAway + gatewayAway
 		case strings.HasPrefix(machine, "a-"):
@@ -344,9 +354,80 @@ func TestChain(t *testing.T) {
 		opc[s.ID] = s.Protocol == "opcua"
 	}
 	for _, m := range want.Machines {
-		f.states(m, opc[m.Machine] && strings.HasPrefix(m.Machine, "b-"), began)
+		f.states(m, opc[m.Machine] && strings.HasPrefix(m.Machine, "b-") && m.Machine != "b-welding", began)
 	}
 	f.dropsNothing()
+}
+
+// lie lets a PLC tell a state that no map has: the machine's state is unknown,
+// with what it said, and everything else goes on. It gives how long it lasted.
+func (f *factory) lie(machine string) time.Duration {
+	f.t.Helper()
+	began := time.Now()
+	class := func(ok func(plant.MachineSnapshot) bool) func() bool {
+		return func() bool {
+			l, err := f.line("mcb-b")
+			for _, m := range l.Machines {
+				if m.ID == machine {
+					return err == nil && ok(m)
+				}
+			}
+			return false
+		}
+	}
+	post(f.t, f.control+"/set", map[string]any{"machine": machine, "signal": "state", "value": 77})
+	eventually(f.t, machine+" is unknown because of state 77", class(func(m plant.MachineSnapshot) bool {
+		return m.Class == plant.ClassUnknown && strings.Contains(m.Why, "77")
+	}))
+	if !f.flowing() {
+		f.t.Error("the lines do not go on while a PLC lies")
+	}
+	post(f.t, f.control+"/set", map[string]any{"machine": machine, "signal": "state", "value": nil})
+	eventually(f.t, machine+" is known again", class(func(m plant.MachineSnapshot) bool { return m.Class != plant.ClassUnknown }))
+	return time.Since(began) + time.Second
+}
+
+// intrude publishes what is no Sparkplug on the gateways' topics: it is counted
+// where IT looks, and everything else goes on.
+func (f *factory) intrude() {
+	f.t.Helper()
+	client := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + f.brokerAt).SetClientID("intruder").SetConnectRetry(true).SetConnectRetryInterval(100 * time.Millisecond))
+	if token := client.Connect(); !token.WaitTimeout(30*time.Second) || token.Error() != nil {
+		f.t.Fatalf("intruder: %v", token.Error())
+	}
+	defer client.Disconnect(100)
+	for _, topic := range []string{"spBv1.0/assembly/DDATA/edge-2/b-welding", "spBv1.0/assembly/NBIRTH/edge-9", "spBv1.0/assembly/DDATA/edge-9/x"} {
+		if token := client.Publish(topic, 1, false, "{\"temperature\": 21.5}"); !token.WaitTimeout(30*time.Second) || token.Error() != nil {
+			f.t.Fatalf("intruder: %v", token.Error())
+		}
+	}
+	eventually(f.t, "foreign messages are counted", func() bool {
+		res, err := http.Get(f.api + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		return err == nil && strings.Contains(string(body), `linetwin_wire_refused_total{reason="foreign_DDATA"} 2`)
+	})
+	if !f.flowing() {
+		f.t.Error("the lines do not go on while somebody else speaks on our topics")
+	}
+}
+
+// askWrongly asks the API what it cannot answer: it says what it can.
+func (f *factory) askWrongly() {
+	f.t.Helper()
+	for path, want := range map[string]string{
+		"/api/v1/lines/nope":                     "mcb-a",
+		"/api/v1/lines/mcb-a/oee?by=moon":        "shift",
+		"/api/v1/lines/mcb-a/oee?from=yesterday": "RFC 3339",
+	} {
+		err := get(f.api+path, &struct{}{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			f.t.Errorf("%s: %v; want an answer that names %s", path, err, want)
+		}
+	}
 }
 
 type plantDescription struct {

@@ -198,16 +198,17 @@ func post(t *testing.T, url string, body any) {
 // factory is the whole chain as separate processes: simulated plant,
 // Mosquitto, two gateways, the twin, and a real InfluxDB.
 type factory struct {
-	t       *testing.T
-	dir     string
-	speed   float64
-	influx  *historytest.Influxd
-	broker  *process
-	plant   *process
-	edges   map[string]*process
-	twin    *process
-	control string // of the plant
-	api     string // of the twin
+	t        *testing.T
+	dir      string
+	speed    float64
+	influx   *historytest.Influxd
+	broker   *process
+	plant    *process
+	edges    map[string]*process
+	twin     *process
+	brokerAt string // host:port
+	control  string // of the plant
+	api      string // of the twin
 }
 
 const database = "linetwin"
@@ -228,8 +229,8 @@ func newFactory(t *testing.T, speed float64) *factory {
 	f.influx = historytest.StartInfluxd(t)
 	f.influx.CreateDatabase(t, database)
 
-	brokerAt := freePort(t)
-	_, port, _ := net.SplitHostPort(brokerAt)
+	f.brokerAt = freePort(t)
+	_, port, _ := net.SplitHostPort(f.brokerAt)
 	f.write("mosquitto.conf", fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n", port))
 	f.broker = spawn(t, "mosquitto", mosquitto, "-c", filepath.Join(f.dir, "mosquitto.conf"))
 
@@ -238,7 +239,7 @@ func newFactory(t *testing.T, speed float64) *factory {
 	f.plant = spawn(t, "plant", path, "simulate", "--opcua", opc, "--modbus", modbus, "--speed", fmt.Sprint(speed),
 		"--continuous", "--data", filepath.Join(f.dir, "plant"), "--control", strings.TrimPrefix(f.control, "http://"))
 	f.plant.says("ready")
-	f.configure(brokerAt)
+	f.configure()
 	f.twin = spawn(t, "twin", path, "twin", filepath.Join(f.dir, "twin.yaml"))
 	for _, edge := range []string{"edge-1", "edge-2"} {
 		f.edges[edge] = spawn(t, edge, path, "gateway", filepath.Join(f.dir, edge+".yaml"))
@@ -261,7 +262,7 @@ func (f *factory) write(name, text string) {
 // configure writes the settings of the roles: those of the demo, with the
 // addresses of this test and one shift around the clock that begins twelve
 // hours ago, so that no shift ends while the test runs.
-func (f *factory) configure(brokerAt string) {
+func (f *factory) configure() {
 	f.t.Helper()
 	raw, err := os.ReadFile("../../configs/demo.yaml")
 	if err != nil {
@@ -287,7 +288,7 @@ func (f *factory) configure(brokerAt string) {
 		}
 	}
 	for _, g := range demo.Gateways {
-		g["wire"] = map[string]any{"brokers": []string{"tcp://" + brokerAt}}
+		g["wire"] = map[string]any{"brokers": []string{"tcp://" + f.brokerAt}}
 		name := g["gateway"].(string)
 		g["buffer"] = map[string]any{"folder": filepath.Join(f.dir, name, "buffer")}
 		g["certificates"] = filepath.Join(f.dir, name, "pki")
@@ -303,7 +304,7 @@ func (f *factory) configure(brokerAt string) {
 		f.trust(filepath.Join(f.dir, name, "pki"))
 	}
 	t := demo.Twin
-	t["broker"] = map[string]any{"brokers": []string{"tcp://" + brokerAt}}
+	t["broker"] = map[string]any{"brokers": []string{"tcp://" + f.brokerAt}}
 	t["history"] = map[string]any{"influxdb": map[string]any{"url": f.influx.URL, "database": database}}
 	t["ledger"] = map[string]any{"sqlite": filepath.Join(f.dir, "ledger.db")}
 	t["web"] = map[string]any{"listen": strings.TrimPrefix(f.api, "http://")}
