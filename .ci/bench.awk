@@ -1,0 +1,91 @@
+# Makes tables, in Markdown, of the output of .ci/bench.
+
+$1 == "machine:" { sub(/^machine: /, ""); machine = $0; next }
+$1 == "commit:" { commit = $2; next }
+$1 == "load:" { load = load (load == "" ? "" : ", ") $2; next }
+$1 == "pkg:" { pkg = $2; sub(/^linetwin\//, "", pkg); next }
+/^Benchmark/ && NF >= 4 {
+  name = $1
+  sub(/-[0-9]+$/, "", name)
+  sub(/^Benchmark/, "", name)
+  for (i = 3; i < NF; i += 2) v[pkg " " name, $(i + 1)] = $i
+  next
+}
+/^--- (SKIP|FAIL)|^ *--- SKIP/ { skipped = skipped "\n" $0 }
+
+function has(bench, unit) { return (bench, unit) in v }
+function num(bench, unit, format) { return has(bench, unit) ? sprintf(format, v[bench, unit]) : "-" }
+function thousands(x,    s, out) {
+  s = sprintf("%.0f", x)
+  for (out = ""; length(s) > 3; s = substr(s, 1, length(s) - 3)) out = "," substr(s, length(s) - 2) out
+  return s out
+}
+# Two figures that count are enough of a rate.
+function rate(bench, unit, factor,    x, step) {
+  if (!has(bench, unit)) return "-"
+  x = v[bench, unit] * (factor ? factor : 1)
+  for (step = 1; x / step >= 1000; step *= 10) ;
+  return thousands(int(x / step + 0.5) * step)
+}
+function perSecond(bench, each) { # of each things in an operation
+  if (!has(bench, "ns/op")) return "-"
+  v[bench, "made/s"] = each * 1e9 / v[bench, "ns/op"]
+  return rate(bench, "made/s")
+}
+
+function gateways(    m, n, b, modes, sizes) {
+  split("modbus opcua-read opcua-subscribe", modes, " ")
+  split("1000 10000", sizes, " ")
+  print "\n| gateway, one core | signals, each second | CPU s per million readings | CPU | RSS MB | peak RSS MB | to the host p50 / p99 ms |"
+  print "|---|--:|--:|--:|--:|--:|--:|"
+  for (m = 1; m <= 3; m++) for (n = 1; n <= 2; n++) {
+    b = "cmd/linetwin Gateway/" modes[m] "/signals=" sizes[n]
+    printf "| %s | %s | %s | %s %% | %s | %s | %s |\n", modes[m], thousands(sizes[n]), num(b, "cpu-s/Mread", "%.2f"), num(b, "cpu-%", "%.1f"), \
+      num(b, "rss-MB", "%.0f"), num(b, "rss-peak-MB", "%.0f"), pair(b, modes[m] ~ /subscribe/ ? "change-to-host" : "read-to-host")
+  }
+}
+function pair(b, what) { return num(b, what "-p50-ms", "%.1f") " / " num(b, what "-p99-ms", "%.1f") }
+
+function latencies(    m, b, modes) {
+  split("modbus opcua-read opcua-subscribe", modes, " ")
+  print "\n| each 200 ms | change to twin p50 ms | p99 ms | greatest ms | read to host p50 / p99 ms | change to host p50 / p99 ms |"
+  print "|---|--:|--:|--:|--:|--:|"
+  for (m = 1; m <= 3; m++) {
+    b = "cmd/linetwin Latency/" modes[m]
+    printf "| %s | %s | %s | %s | %s | %s |\n", modes[m], num(b, "change-to-twin-p50-ms", "%.0f"), num(b, "change-to-twin-p99-ms", "%.0f"), \
+      num(b, "change-to-twin-max-ms", "%.0f"), pair(b, "read-to-host"), pair(b, "change-to-host")
+  }
+}
+
+function row(what, value, unit) { printf "| %s | %s | %s |\n", what, value, unit }
+
+function rates(    p) {
+  print "\n| what | a second | of |"
+  print "|---|--:|---|"
+  p = "cmd/linetwin GatewayPeak/"
+  row("gateway process on one core, Modbus to acknowledged, with all the time it gets", rate(p "modbus", "received/s"), "readings")
+  row("the same, OPC UA read (the simulated server is the slower one)", rate(p "opcua-read", "received/s"), "readings")
+  row("twin: fold, one core", rate("twin Fold", "events/s"), "events")
+  row("twin: fold two at a time, one core", rate("twin FoldLive", "events/s"), "events")
+  row("twin: OEE of a shift of 500 segments", perSecond("twin Tally", 1), "shifts")
+  row("history: SQLite", rate("connectors/sqlite Write", "readings/s"), "readings")
+  row("history: InfluxDB 1.8", rate("connectors/influx Write", "readings/s"), "readings")
+  row("gateway: filter, batch and number", rate("gateway Poll", "readings/s"), "readings")
+  row("gateway: append to the synced disk", rate("gateway AppendCommit", "readings/s"), "readings")
+  row("gateway: drain a backlog, without wire", rate("gateway Drain", "readings/s"), "readings")
+  row("gateway: encode a block, zstd", rate("gateway Encode/zstd", "readings/s"), "readings of " num("gateway Encode/zstd", "B/reading", "%.1f") " bytes")
+  row("gateway: decode a block", rate("gateway Decode", "readings/s"), "readings")
+  row("wire: encode a DDATA of 50", perSecond("connectors/sparkplug Encode50", 50), "readings")
+  row("wire: decode a DDATA of 50", perSecond("connectors/sparkplug Decode50", 50), "readings")
+  row("wire: publish to acknowledged, batches of 50, Mosquitto", rate("connectors/sparkplug EndToEnd/mosquitto", "batches/s", 50), "readings")
+  row("wire: the same, embedded broker", rate("connectors/sparkplug EndToEnd/nats", "batches/s", 50), "readings")
+  row("Modbus: plan, check and decode, without network", perSecond("connectors/modbus Poll10000Registers", 10000), "readings")
+}
+
+END {
+  print "\n" machine "; commit " commit "; load average before, between and after: " load
+  gateways()
+  latencies()
+  rates()
+  if (skipped) print "\nnot measured:" skipped
+}
