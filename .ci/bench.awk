@@ -11,7 +11,8 @@ $1 == "pkg:" { pkg = $2; sub(/^linetwin\//, "", pkg); next }
   for (i = 3; i < NF; i += 2) v[pkg " " name, $(i + 1)] = $i
   next
 }
-/^--- (SKIP|FAIL)|^ *--- SKIP/ { skipped = skipped "\n" $0 }
+/^ *[^ ]+\.go:[0-9]+: / { reason = $0; sub(/^ *[^ ]+:[0-9]+: /, "", reason); next }
+/^ *--- (SKIP|FAIL): Benchmark/ { skipped = skipped "\n" pkg " " $3 ": " reason; next }
 
 function has(bench, unit) { return (bench, unit) in v }
 function num(bench, unit, format) { return has(bench, unit) ? sprintf(format, v[bench, unit]) : "-" }
