@@ -350,10 +350,16 @@ func testLeaks(r *rig) {
 		cycle()
 	}
 	r.until("flow again", r.flows)
-	r.settles("goroutines and descriptors to go", func() bool {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		g, f := resources()
-		return g <= goroutines+5 && f <= files+5
-	})
+		if g <= goroutines+5 && f <= files+5 {
+			return
+		}
+		if time.Now().After(end) {
+			stacks := make([]byte, 1<<20)
+			r.t.Fatalf("%d goroutines and %d descriptors, were %d and %d:\n%s", g, f, goroutines, files, stacks[:runtime.Stack(stacks, true)])
+		}
+	}
 }
 
 // settles waits for what others do.
