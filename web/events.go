@@ -26,12 +26,12 @@ type eventsInput struct {
 
 func (s *Server) registerEvents(api huma.API) {
 	op := get("events", "/events", "Live stream",
-		"Server-sent events, named snapshot, line, gateway, alert, signals, plant and backlog. The snapshot comes first, then what changes. "+
+		"Server-sent events, named snapshot, line, gateway, alert, signals, plant, backlog and notices. The snapshot comes first, then what changes. "+
 			"A reader that is too slow is disconnected and starts again with a snapshot.")
 	names := map[string]reflect.Type{
 		"snapshot": reflect.TypeFor[plant.Snapshot](), "line": reflect.TypeFor[plant.LineSnapshot](), "gateway": reflect.TypeFor[plant.GatewayLive](),
 		"alert": reflect.TypeFor[plant.Alert](), "signals": reflect.TypeFor[[]plant.SignalNow](), "plant": reflect.TypeFor[plant.Figures](),
-		"backlog": reflect.TypeFor[plant.BacklogReport](),
+		"backlog": reflect.TypeFor[plant.BacklogReport](), "notices": reflect.TypeFor[[]plant.Notice](),
 	}
 	data := &huma.Schema{Type: huma.TypeObject, Description: "data of each event, by its name", Properties: map[string]*huma.Schema{}}
 	for name, t := range names {
@@ -163,6 +163,8 @@ func (e *eventWriter) change(c plant.Change) error {
 		return e.event("plant", c.Plant)
 	case c.Backlog != nil:
 		return e.event("backlog", c.Backlog)
+	case len(c.Notices) > 0:
+		return e.event("notices", c.Notices)
 	}
 	return nil
 }

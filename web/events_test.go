@@ -102,10 +102,11 @@ func TestEventsInOrder(t *testing.T) {
 	f.send(plant.Change{Signals: append(others[:1:1], signals[:2]...)})
 	f.send(plant.Change{Plant: &s.Plant})
 	f.send(plant.Change{Backlog: &plant.BacklogReport{Gateway: "edge-1"}})
+	f.send(plant.Change{Notices: []plant.Notice{{Kind: "history", Count: 2}}})
 	f.send(plant.Change{Snapshot: &s})
 	for i, want := range []struct{ name, part string }{
 		{"line", `"id":"mcb-b"`}, {"gateway", `"gateway":"edge-1"`}, {"alert", `"id":"feeder-jam/a-riveting/1"`}, {"signals", `[{"name":"temperature"`},
-		{"plant", `"planned_s"`}, {"backlog", `"waiting":0`}, {"snapshot", `"site":"songjiang"`},
+		{"plant", `"planned_s"`}, {"backlog", `"waiting":0`}, {"notices", `[{"kind":"history"`}, {"snapshot", `"site":"songjiang"`},
 	} {
 		e, ok := next()
 		if !ok || e.name != want.name || e.id != strconv.Itoa(i+2) || !strings.Contains(e.data, want.part) {

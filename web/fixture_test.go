@@ -115,7 +115,10 @@ func (f *fixture) Snapshot() plant.Snapshot {
 	s.Plant = figures(plant.Span{From: shiftStart(now), To: now}, 0.79)
 	if !f.quiet {
 		s.Backlog = &plant.BacklogReport{Gateway: "edge-1", Waiting: 18412, Through: now.Add(-38 * time.Minute), Done: 0.63}
-		s.Notices = []plant.Notice{{Kind: "wire", Text: "message on spBv1.0/assembly/DDATA/edge-9/x is not Sparkplug", Count: 3, Last: now.Add(-4 * time.Minute)}}
+		s.Notices = []plant.Notice{
+			{Kind: "history", Text: "write to history: database is locked", Count: 12, Last: now.Add(-time.Minute)},
+			{Kind: "wire", Text: "message on spBv1.0/assembly/DDATA/edge-9/x is not Sparkplug", Count: 3, Last: now.Add(-4 * time.Minute)},
+		}
 	}
 	return s
 }
