@@ -119,6 +119,7 @@ class Live {
     on<Alert>('alert', (a) => this.alert(a));
     on<Figures>('plant', (p) => (this.plant = p));
     on<Backlog>('backlog', (b) => (this.backlog = b.done < 1 && b.waiting > 0 ? b : null));
+    on<Notice[]>('notices', (n) => (this.notices = n));
     on<Signal[]>('signals', (list) => {
       const next = new Map(this.signals);
       for (const s of list) if (s.machine === this.machine) next.set(s.name, s);

@@ -1,6 +1,6 @@
 import { ms } from './format';
 import { look, type Look } from './states';
-import type { Class, Machine, Segment } from './types';
+import type { Class, Machine, Segment, ShiftInstance } from './types';
 
 /** A piece of a machine's row, in milliseconds. */
 export interface Piece {
@@ -13,18 +13,42 @@ export interface Piece {
   open: boolean;
 }
 
-
 function pieceOf(s: Segment): Piece | null {
   const from = ms(s.from);
   const to = ms(s.to);
-  return from == null || to == null || to <= from ? null : { from, to, look: look(s.class, false), class: s.class, state: s.state, fault: s.fault, open: s.open ?? false };
+  return from == null || to == null || to <= from ? null : { from, to, look: look(s.class, s.small ?? false), class: s.class, state: s.state, fault: s.fault, open: s.open ?? false };
+}
+
+/** Lays the calendar over a piece: outside shifts and in breaks it is not scheduled, unless the machine ran. */
+function lay(p: Piece, shifts: ShiftInstance[]): Piece[] {
+  if (p.class === 'run' || shifts.length === 0) return [p];
+  const parts: Piece[] = [];
+  let from = p.from;
+  const put = (until: number, rest: boolean) => {
+    const to = Math.min(until, p.to);
+    if (to <= from) return;
+    const open = p.open && to === p.to;
+    parts.push(rest ? { from, to, look: 'not_scheduled', class: 'not_scheduled', open } : { ...p, from, to, open });
+    from = to;
+  };
+  for (const s of shifts.toSorted((a, b) => (ms(a.from) ?? 0) - (ms(b.from) ?? 0))) {
+    put(ms(s.from) ?? 0, true);
+    for (const b of s.breaks ?? []) {
+      put(ms(b.from) ?? 0, false);
+      put(ms(b.to) ?? 0, true);
+    }
+    put(ms(s.to) ?? 0, false);
+  }
+  put(p.to, true);
+  return parts;
 }
 
 /**
  * The pieces of one row inside [from, to): what was read, carried on by what
- * the machine says now. Time that no piece covers is unknown and becomes one.
+ * the machine says now, under the calendar. Time that no piece covers is
+ * unknown and becomes one.
  */
-export function row(segments: Segment[], now: Machine | undefined, from: number, to: number): Piece[] {
+export function row(segments: Segment[], now: Machine | undefined, from: number, to: number, shifts: ShiftInstance[] = []): Piece[] {
   let pieces = segments.map(pieceOf).filter((p) => p !== null);
   const since = ms(now?.since);
   const through = ms(now?.through);
@@ -32,7 +56,7 @@ export function row(segments: Segment[], now: Machine | undefined, from: number,
     const last = pieces.at(-1);
     if (!last || since >= last.from) {
       pieces = pieces.filter((p) => p.from < since).map((p) => (p.to > since ? { ...p, to: since, open: false } : p));
-      pieces.push({ from: since, to: through, look: look(now.class, now.small), class: now.class, state: now.state, fault: now.fault, open: true });
+      pieces.push(...lay({ from: since, to: through, look: look(now.class, now.small), class: now.class, state: now.state, fault: now.fault, open: true }, shifts));
     }
   }
   const whole: Piece[] = [];

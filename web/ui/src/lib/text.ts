@@ -1,6 +1,7 @@
 import { live } from './live.svelte';
 import { moment, ms, parts, timeOfDay } from './format';
-import type { Machine, Time } from './types';
+import { look, stateWord } from './states';
+import type { Line, Machine, Time } from './types';
 import { isKey, named, t } from './words.svelte';
 import { Problem } from './api';
 
@@ -53,4 +54,36 @@ export function machineTitle(m: Machine): string {
 export function failure(e: unknown): string {
   if (e instanceof Problem && e.status !== 0) return e.message;
   return t('error.network');
+}
+
+/** What a machine says of its fault; a bare number is told as one. */
+export function faultWords(fault: string | undefined): string {
+  return fault && /^\d+$/.test(fault) ? t('machine.code', { code: fault }) : (fault ?? '');
+}
+
+/** What a shift is called, where its name is a common one in the reader's language. */
+export function shiftName(name: string): string {
+  const key = 'shift.' + name.toLowerCase();
+  return isKey(key) ? t(key) : name;
+}
+
+/** What a signal is called: its characteristic, what it means for its machine, or its own name. */
+export function signalTitle(s: { name: string; role?: string }, m?: Machine): string {
+  const measured = named(m?.measurements?.find((x) => x.signal === s.name)?.name);
+  if (measured) return measured;
+  const key = 'role.' + s.role;
+  return isKey(key) ? t(key) : s.name.replaceAll('_', ' ');
+}
+
+/** A unit as the reader writes it. */
+export function unitWord(unit: string): string {
+  const key = 'unit.' + unit;
+  return isKey(key) ? t(key) : unit;
+}
+
+/** What the line's state is called; inside a shift, not scheduled is a break. */
+export function lineWord(line: Line): string {
+  const l = look(line.state.class, line.state.small);
+  const resting = line.shift?.breaks?.some((b) => (ms(b.from) ?? 0) <= live.now && live.now < (ms(b.to) ?? 0));
+  return t(l === 'not_scheduled' && resting ? 'state.break' : stateWord(l));
 }

@@ -236,6 +236,7 @@ export interface Segment extends Span {
   class: Class;
   state?: string;
   fault?: string;
+  small?: boolean;
   open?: boolean;
 }
 

@@ -1,0 +1,49 @@
+import { live } from './live.svelte';
+import { moment } from './format';
+import { isKey, t } from './words.svelte';
+
+// What the server says in English, by the key of the same text in the pages'
+// languages. What a pattern catches is filled in as {a} and {b}.
+const known: [RegExp, string][] = [
+  [/^no planned time in this window$/, 'said.noplan'],
+  [/^none of the planned time is known$/, 'said.unknown'],
+  [/^a product that was made has no ideal cycle$/, 'said.nocycle'],
+  [/^pieces were counted but no run time$/, 'said.norun'],
+  [/^the machine did not run$/, 'said.idle'],
+  [/^no pieces were made$/, 'said.nopieces'],
+  [/^no data yet$/, 'live.none'],
+  [/^no state was read yet$/, 'said.nostate'],
+  [/^no data since (.+)$/, 'said.nodata'],
+  [/^state is bad: (.*)$/, 'said.badstate'],
+  [/^counter is bad: (.*) is no count$/, 'said.nocount'],
+  [/^counter is bad: (.*)$/, 'said.badcount'],
+  [/^state "(.*)" has no meaning$/, 'said.nomeaning'],
+  [/^state "(.*)" means unknown$/, 'said.meansunknown'],
+  [/^no data for more than (.+)$/, 'said.silent'],
+  [/^every signal is bad: (.*)$/, 'said.allbad'],
+  [/^no answer within (.+)$/, 'said.noanswer.in'],
+  [/^(?:.*: )?no answer(?: in time)?$/, 'said.noanswer'],
+  [/^(?:.*: )?connection refused$/, 'said.refused'],
+  [/^(?:.*: )?(?:connection reset by peer|the connection was reset|the (?:device|server) closed the connection)$/, 'said.closed'],
+  [/^(?:.*: )?i\/o timeout$/, 'said.noanswer'],
+  [/^not connected$/, 'link.down'],
+  [/^messages on our topics that are not Sparkplug B$/, 'said.foreign'],
+  [/^messages dropped because they came faster than they could be taken; gateways send them again$/, 'said.overload'],
+  [/^metrics that no birth announced$/, 'said.unresolved'],
+  [/^readings that history refused and set aside$/, 'said.quarantine'],
+  [/^more waits for history than memory may hold; gateways keep the rest$/, 'said.full'],
+];
+
+const stamp = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
+
+/** A text of the server in the reader's language, its times in the site's zone; one that is not known stays as it is. */
+export function said(text: string | undefined): string {
+  if (!text) return '';
+  for (const [pattern, key] of known) {
+    const found = pattern.exec(text);
+    if (!found || !isKey(key)) continue;
+    const a = found[1] ?? '';
+    return t(key, { a: stamp.test(a) ? moment(Date.parse(a), live.now, live.zone, true) : said(a) });
+  }
+  return text;
+}
