@@ -64,8 +64,8 @@ function rates(    p) {
   print "\n| what | a second | of |"
   print "|---|--:|---|"
   p = "cmd/linetwin GatewayPeak/"
-  row("gateway process on one core, Modbus to acknowledged, with all the time it gets", rate(p "modbus", "received/s"), "readings")
-  row("the same, OPC UA read (the simulated server is the slower one)", rate(p "opcua-read", "received/s"), "readings")
+  row("gateway process, Modbus to host", rate(p "modbus", "received/s"), "readings, with " num(p "modbus", "cpu-%", "%.0f") " % of a core")
+  row("gateway process, OPC UA read to host", rate(p "opcua-read", "received/s"), "readings, with " num(p "opcua-read", "cpu-%", "%.0f") " % of a core")
   row("twin: fold, one core", rate("twin Fold", "events/s"), "events")
   row("twin: fold two at a time, one core", rate("twin FoldLive", "events/s"), "events")
   row("twin: OEE of a shift of 500 segments", perSecond("twin Tally", 1), "shifts")
