@@ -15,6 +15,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	_ "time/tzdata" // the zones that settings name, for a box without any
 
 	"go.yaml.in/yaml/v4"
 
