@@ -113,8 +113,12 @@ func (k *track) insert(e Event) {
 // happened since the last one.
 func (k *track) advance(t plant.Time) {
 	for {
-		next := k.cp.Through.Floor(k.every).Add(k.every)
-		if k.cp.Through == 0 || next > t {
+		from := k.cp.Through
+		if from == 0 && len(k.pending) > 0 {
+			from = k.pending[0].Time // nothing is known before
+		}
+		next := from.Floor(k.every).Add(k.every)
+		if from == 0 || next > t {
 			break
 		}
 		n := sort.Search(len(k.pending), func(i int) bool { return k.pending[i].Time >= next })

@@ -235,7 +235,7 @@ func day(machine string, seed uint64, hours int, first uint64) []*plant.Batch {
 	return bs
 }
 
-const dayHours = 5
+const dayHours = 3
 
 // plantDay gives a line's batches, thinned to changes, in the order of time.
 func plantDay() []*plant.Batch {
@@ -308,7 +308,7 @@ func straight(t *testing.T) account {
 	}
 	r.acknowledged(uint64(len(all)))
 	a := r.account()
-	if len(a.hours) != dayHours || a.shifts[0].OEE == nil || a.shifts[0].Good < 3000 {
+	if len(a.hours) != dayHours || a.shifts[0].OEE == nil || a.shifts[0].Good < 1500 {
 		t.Fatalf("the straight run is no day: %+v", a.shifts)
 	}
 	return a
