@@ -61,10 +61,10 @@ export function faultWords(fault: string | undefined): string {
   return fault && /^\d+$/.test(fault) ? t('machine.code', { code: fault }) : (fault ?? '');
 }
 
-/** What a shift is called, where its name is a common one in the reader's language. */
-export function shiftName(name: string): string {
+/** What a shift is called: a common one in the reader's language, others by their name. */
+export function shiftWords(name: string): string {
   const key = 'shift.' + name.toLowerCase();
-  return isKey(key) ? t(key) : name;
+  return isKey(key) ? t(key) : t('line.shift', { name });
 }
 
 /** What a signal is called: its characteristic, what it means for its machine, or its own name. */
