@@ -134,7 +134,6 @@ export const en = {
   'line.trend.lsl': 'lower limit {value}',
   'line.trend.usl': 'upper limit {value}',
   'line.alerts': 'Open alerts',
-  'line.alerts.none': 'No open alert on this line.',
   'line.unknown': 'There is no line “{id}”.',
   'line.choose': 'Choose a line',
   'line.cause': 'cause: {machine}',

@@ -135,7 +135,6 @@ export const zh: Words = {
   'line.trend.lsl': '规格下限 {value}',
   'line.trend.usl': '规格上限 {value}',
   'line.alerts': '未关闭提醒',
-  'line.alerts.none': '本产线没有未关闭的提醒。',
   'line.unknown': '没有产线“{id}”。',
   'line.choose': '选择产线',
   'line.cause': '起因：{machine}',
