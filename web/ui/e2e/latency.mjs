@@ -25,14 +25,14 @@ export async function latency(browser, { base, hook, lines, tries }) {
       const want = (await answer.json()).class;
       const shown = await page.waitForFunction((c) => window.seen.find((s) => s.class === c), want, { timeout: 30_000 });
       took.push((await shown.jsonValue()).at - asked);
-      await page.waitForTimeout(120);
+      await page.waitForTimeout(50 + Math.random() * 200); // at any moment of the gateway's beat
     }
   } finally {
     await context.close();
   }
   took.sort((a, b) => a - b);
   const at = (share) => took[Math.min(took.length - 1, Math.floor(share * took.length))];
-  const said = `${took.length} changes, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, most ${took.at(-1)} ms`;
+  const said = `${took.length} changes, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, p99 ${at(0.99)} ms, most ${took.at(-1)} ms`;
   if (at(0.95) > 1000) throw new Error(`${said}; want p95 within 1000 ms`);
   return said;
 }
