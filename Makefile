@@ -37,9 +37,14 @@ web/ui/dist/index.html: web/ui/node_modules/.installed $(UI_SOURCES)
 $(INFLUXD):
 	GOBIN=$(TOOLS)/bin $(GO) install github.com/influxdata/influxdb/cmd/influxd@v1.8.10
 
+NPM_PEERS := $(TOOLS)/npm/node_modules/sparkplug-payload/package.json
+
+$(NPM_PEERS):
+	npm install --prefix $(TOOLS)/npm --no-audit --no-fund --loglevel=error sparkplug-payload@1.0.3
+
 # Debian's programs that tests talk to. Without root they must be there, or
 # their tests are skipped and named at the end.
-setup: $(INFLUXD) web/ui/dist/index.html
+setup: $(INFLUXD) $(NPM_PEERS) web/ui/dist/index.html
 	@.ci/packages chromium mosquitto socat fonts-noto-cjk
 
 test: setup

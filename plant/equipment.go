@@ -60,8 +60,8 @@ const (
 var Roles = [...]Role{RoleState, RoleGood, RoleReject, RoleTotal, RoleProduct, RoleOrder, RoleFault, RoleSpeed, RoleEnergy}
 
 // CheckID tells what is wrong with an identifier of a site, area, line,
-// gateway, machine or signal: 1 to 64 of a-z A-Z 0-9 _ - (and . inside a
-// signal), which every broker and store carries unchanged.
+// gateway or machine: 1 to 64 of a-z A-Z 0-9 _ -, which every broker and store
+// carries unchanged.
 func CheckID(id string) error {
 	const allowed = "1 to 64 of a-z A-Z 0-9 _ -"
 	if id == "" {

@@ -111,6 +111,9 @@ func (c *Config) Check() []plant.Fault {
 	if c.LateAfter == 0 {
 		c.LateAfter = defaultLateAfter
 	}
+	if c.LateAfter < time.Second {
+		k.add("late_after", c.LateAfter.String(), "1s or more, as in 30s")
+	}
 	k.id("site", c.Site)
 	if _, err := time.LoadLocation(c.Zone); err != nil || c.Zone == "" || c.Zone == "Local" {
 		k.add("zone", c.Zone, "an IANA zone such as Asia/Shanghai")
@@ -172,8 +175,13 @@ func (k *check) line(key string, l *LineConfig) {
 	if l.SmallStop == 0 {
 		l.SmallStop = defaultSmallStop
 	}
-	if l.SmallStop < 0 {
-		k.add(key+".small_stop", l.SmallStop.String(), "0s or more, as in 120s")
+	for name, d := range map[string]time.Duration{"small_stop": l.SmallStop, "startup_time": l.StartupTime, "long_stop": l.LongStop} {
+		if d < 0 {
+			k.add(key+"."+name, d.String(), "0s or more, as in 120s")
+		}
+	}
+	if l.StartupCount < 0 {
+		k.add(key+".startup_pieces", fmt.Sprint(l.StartupCount), "0 or more")
 	}
 	if _, ok := k.cfg.Calendars[l.Calendar]; !ok {
 		k.add(key+".calendar", l.Calendar, "one of calendars: "+list(maps.Keys(k.cfg.Calendars)))

@@ -43,9 +43,9 @@ type gatewayRole struct {
 }
 
 func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
-	log = log.With("gateway", cfg.Gateway)
+	own := log.With("gateway", cfg.Gateway)
 	sources, err := connectors.Open(cfg.Devices, connectors.Options{
-		Log: log, PKI: &opcua.PKI{Folder: cfg.Certificates, Log: log},
+		Log: own, PKI: &opcua.PKI{Folder: cfg.Certificates, Log: own},
 	})
 	if err != nil {
 		return nil, err

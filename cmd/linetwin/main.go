@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -69,13 +70,19 @@ func (a *app) log() (*slog.Logger, error) {
 		return nil, fmt.Errorf("--log: found %q, allowed: debug, info, warn, error", a.logLevel)
 	}
 	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler
 	switch a.logFormat {
 	case "text":
-		return slog.New(slog.NewTextHandler(a.stderr, options)), nil
+		handler = slog.NewTextHandler(a.stderr, options)
 	case "json":
-		return slog.New(slog.NewJSONHandler(a.stderr, options)), nil
+		handler = slog.NewJSONHandler(a.stderr, options)
+	default:
+		return nil, fmt.Errorf("--log-format: found %q, allowed: text, json", a.logFormat)
 	}
-	return nil, fmt.Errorf("--log-format: found %q, allowed: text, json", a.logFormat)
+	// What libraries say on their own is for those who look for it.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(handler, slog.LevelDebug).Writer())
+	return slog.New(handler), nil
 }
 
 func (a *app) version() *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,8 +17,23 @@ import (
 type meters struct {
 	live interface{ Snapshot() plant.Snapshot }
 
-	host        func() sparkplug.Stats // nil until the wire is up
 	quarantined func() int64
+
+	mu   sync.Mutex
+	host func() sparkplug.Stats // nil until the wire is up
+}
+
+// listen takes the wire's counts from now on.
+func (m *meters) listen(host func() sparkplug.Stats) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.host = host
+}
+
+func (m *meters) hostStats() func() sparkplug.Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.host
 }
 
 func newMeters() *meters { return &meters{quarantined: func() int64 { return 0 }} }
@@ -113,10 +129,11 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		gauge(d.alerts, float64(n), string(severity))
 	}
 	count(d.quarantined, uint64(m.quarantined()))
-	if m.host == nil {
+	host := m.hostStats()
+	if host == nil {
 		return
 	}
-	h := m.host()
+	h := host()
 	count(d.batches, h.Batches)
 	count(d.readings, h.Readings)
 	count(d.gaps, h.Gaps)

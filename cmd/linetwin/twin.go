@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -139,8 +140,9 @@ func (t *twinRole) listen(ctx context.Context) error {
 	if t.broker != nil {
 		select {
 		case <-t.broker.Ready():
-			cfg.Brokers = []string{"tcp://" + t.broker.Addr()}
-			cfg.User, cfg.Password = t.broker.Local()
+			if err := t.local(&cfg.Connection); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return nil
 		}
@@ -149,10 +151,40 @@ func (t *twinRole) listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("wire: %w", err)
 	}
-	t.meters.host = host.Stats
+	t.meters.listen(host.Stats)
 	return together(ctx, host.Run,
 		func(ctx context.Context) error { return t.model.Run(ctx, host) },
 		func(ctx context.Context) error { return t.watch(ctx, host) })
+}
+
+// local makes the twin's own connection to its embedded broker: the same
+// listener as for gateways, with the same security.
+func (t *twinRole) local(c *sparkplug.Connection) error {
+	c.Brokers = []string{"tcp://" + t.broker.Addr()}
+	c.User, c.Password = t.broker.Local()
+	files := t.cfg.Broker.Embedded.TLS
+	if files.Cert == "" {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return fmt.Errorf("broker.embedded.tls: %w", err)
+	}
+	// The broker is known by its very certificate, whoever signed it.
+	c.Brokers = []string{"tls://" + t.broker.Addr()}
+	c.TLS.CA = files.Cert
+	switch leaf := pair.Leaf; {
+	case len(leaf.DNSNames) > 0:
+		c.TLS.ServerName = leaf.DNSNames[0]
+	case len(leaf.IPAddresses) > 0:
+		c.TLS.ServerName = leaf.IPAddresses[0].String()
+	default:
+		return fmt.Errorf("broker.embedded.tls: %s names no host: allowed: a certificate with a DNS name or an IP address", files.Cert)
+	}
+	if files.CA != "" { // clients must show a certificate: we show the broker's
+		c.TLS.Cert, c.TLS.Key = files.Cert, files.Key
+	}
+	return nil
 }
 
 // watch tells the model what the wire and the store had to refuse.

@@ -353,6 +353,9 @@ func (c *channel) send(ctx context.Context, id uint32, req ua.Request, session *
 			_, err = c.conn.Write(b)
 		}
 		if err != nil {
+			if why := c.failure(); why != nil {
+				return why // the reader closed the connection, and knows better why
+			}
 			err = fmt.Errorf("send: %w", plain(err))
 			c.fail(err)
 			return err

@@ -233,8 +233,8 @@ func (p *PKI) verify(der []byte, now time.Time) error {
 	if err := p.reject(file, server.DER); err != nil {
 		kept = "could not be kept: " + err.Error()
 	}
-	return fmt.Errorf("the server's certificate is not trusted: %s, SHA-256 %s, SHA-1 %s%s; %s; compare it with the server's own display, then run: linetwin trust %.16s",
-		server.Subject, server.Fingerprint, server.Thumbprint, changed, kept, server.Fingerprint)
+	return fmt.Errorf("the server's certificate is not trusted: %s, SHA-256 %s, SHA-1 %s%s; %s; compare it with the server's own display, then run: linetwin trust --certificates %s %.16s",
+		server.Subject, server.Fingerprint, server.Thumbprint, changed, kept, p.Folder, server.Fingerprint)
 }
 
 // checkDates warns of a certificate that is trusted by name but out of date:

@@ -79,7 +79,7 @@ func TestEncryptedPolicies(t *testing.T) {
 	if lerr != nil || len(rejected) != 1 {
 		t.Fatalf("rejected: %v %v; %v", rejected, lerr, err)
 	}
-	for _, want := range []string{"not trusted", "CN=secure", rejected[0].Fingerprint, rejected[0].Thumbprint, rejected[0].File, "linetwin trust " + rejected[0].Fingerprint[:16]} {
+	for _, want := range []string{"not trusted", "CN=secure", rejected[0].Fingerprint, rejected[0].Thumbprint, rejected[0].File, rejected[0].Fingerprint[:16]} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not tell of %q", err, want)
 		}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"linetwin/configs"
+	"linetwin/connectors/broker"
+)
+
+// selfSigned writes a certificate for localhost and its key.
+func selfSigned(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "broker"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	der, err1 := x509.CreateCertificate(rand.Reader, leaf, leaf, &private.PublicKey, private)
+	pkcs8, err2 := x509.MarshalPKCS8PrivateKey(private)
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := errors.Join(err1, err2,
+		os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600),
+		os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return cert, key
+}
+
+// TestEmbeddedBroker: whatever its listener demands, the twin gets in itself.
+func TestEmbeddedBroker(t *testing.T) {
+	cert, key := selfSigned(t)
+	for name, c := range map[string]broker.Config{
+		"open":        {},
+		"with users":  {Users: []broker.User{{Name: "edge-1", Password: "sesame"}}},
+		"TLS":         {TLS: broker.TLS{Cert: cert, Key: key}, Users: []broker.User{{Name: "edge-1", Password: "sesame"}}},
+		"mutual TLS ": {TLS: broker.TLS{Cert: cert, Key: key, CA: cert}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			demo, err := configs.LoadDemo()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := demo.Twin
+			c.Listen, c.Folder = "127.0.0.1:0", filepath.Join(dir, "broker")
+			if faults := c.Check(); len(faults) > 0 {
+				t.Fatal(faults)
+			}
+			cfg.Broker.Embedded = &c
+			cfg.History.Embedded.Folder, cfg.Ledger.SQLite, cfg.Web.Listen = dir, filepath.Join(dir, "ledger.db"), "127.0.0.1:0"
+			ctx, cancel := context.WithCancel(t.Context())
+			role, err := newTwin(ctx, &cfg, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer role.close()
+			ended := make(chan error, 1)
+			go func() { ended <- role.run(ctx, func(string) {}) }()
+			eventually(t, "the twin is connected to its broker", func() bool {
+				host := role.meters.hostStats()
+				return host != nil && host().Connects > 0
+			})
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
