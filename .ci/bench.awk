@@ -84,7 +84,7 @@ function rates(    p) {
 }
 
 END {
-  print "\n" machine "; commit " commit "; load average before, between and after: " load
+  print machine "; commit " commit "; load average before, between and after: " load
   gateways()
   latencies()
   rates()
