@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -196,22 +194,4 @@ func (r running) acknowledging(w *fakeWire) {
 
 func (r running) ack(first, last uint64) {
 	r.Acknowledge(plant.Acknowledgement{Gateway: "edge-1", Session: r.session, Beyond: []plant.Range{{First: first, Last: last}}})
-}
-
-// copyFolder is what a process that is killed now would leave.
-func copyFolder(t testing.TB, from, to string) {
-	t.Helper()
-	files, err := os.ReadDir(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		data, err := os.ReadFile(filepath.Join(from, f.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(to, f.Name()), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

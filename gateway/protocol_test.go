@@ -27,7 +27,6 @@ type protocol struct {
 	owner     map[uint64]int64 // value by number in this session
 	stored    map[int64]bool   // values that "history" has and acknowledged or was about to
 	delivered map[int64]bool
-	lastOwned uint64
 }
 
 func (p *protocol) open() {

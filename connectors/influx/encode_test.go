@@ -1,6 +1,7 @@
 package influx
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -130,7 +131,7 @@ func FuzzNames(f *testing.F) {
 // FuzzEncode: what the encoder writes, a parser by other people reads.
 func FuzzEncode(f *testing.F) {
 	f.Add("assembly", "mcb-a", "m1", "temperature", "reason", "text", 1.5, int64(5), int64(1_700_000_000_000))
-	f.Add("a b", "l,=", `m\`, "time", `"\`, "a\nb,c=d e\\", -0.0, int64(-1<<63), int64(1))
+	f.Add("a b", "l,=", `m\`, "time", `"\`, "a\nb,c=d e\\", math.Copysign(0, -1), int64(-1<<63), int64(1))
 	f.Add("", "", "%41", "x.quality", "", "", 5e-324, int64(0), int64(86_400_000))
 	f.Fuzz(func(t *testing.T, area, line, machine, signal, reason, text string, number float64, count, ms int64) {
 		if !utf8.ValidString(area + line + machine) {

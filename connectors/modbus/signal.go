@@ -85,7 +85,7 @@ func (s *Signal) Check() []plant.Fault {
 		faults = append(faults, plant.Fault{Key: key, Found: found, Allowed: allowed})
 	}
 	if len(s.Name) > 64 || plant.CheckID(strings.ReplaceAll(s.Name, ".", "_")) != nil {
-		fault("name", s.Name, "1 to 64 of a-z A-Z 0-9 _ - .")
+		fault("name", s.Name, "1 to 64 of a-z A-Z 0-9 . _ -")
 	}
 	t, start, err := parseAddress(s.Address)
 	if err != nil {

@@ -199,7 +199,7 @@ func (s Signal) Check() []plant.Fault {
 // checkSignalName allows dots between the parts that plant.CheckID allows.
 func checkSignalName(name string) error {
 	if len(name) > 64 || name == "" {
-		return fmt.Errorf("1 to 64 of a-z A-Z 0-9 _ - .")
+		return fmt.Errorf("1 to 64 of a-z A-Z 0-9 . _ -")
 	}
 	return plant.CheckID(strings.ReplaceAll(name, ".", "_"))
 }

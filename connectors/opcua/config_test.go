@@ -51,7 +51,7 @@ func TestSignalFaults(t *testing.T) {
 	for _, c := range []struct{ name, yaml, want string }{
 		{"good", "{name: a.b, node: i=1, type: int32, scale: 0.1, offset: -3, index: 0}", ""},
 		{"short type names", "{name: a, node: i=1, type: double}", ""},
-		{"nothing", "{}", "name: missing, allowed: 1 to 64 of a-z A-Z 0-9 _ - .; node: missing, allowed: " + nodeForms + "; type: missing, allowed: boolean, int8"},
+		{"nothing", "{}", "name: missing, allowed: 1 to 64 of a-z A-Z 0-9 . _ -; node: missing, allowed: " + nodeForms + "; type: missing, allowed: boolean, int8"},
 		{"name", "{name: a/b, node: i=1, type: int32}", `name: found "a/b"`},
 		{"node", "{name: a, node: s1, type: int32}", `node: found "s1"`},
 		{"type", "{name: a, node: i=1, type: INT}", `type: found "INT"`},

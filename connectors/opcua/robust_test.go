@@ -25,7 +25,6 @@ import (
 // oddServer does what standards allow and the library's server does not do.
 type oddServer struct {
 	*testServer
-	published atomic.Int64
 }
 
 func startOddServer(t *testing.T) *oddServer {
