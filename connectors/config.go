@@ -162,11 +162,11 @@ func (s *Signal) checkOPCUA() []plant.Fault {
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "16 or 32 bits"})
 		case s.Scale != nil || s.Offset != nil:
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "no scale and no offset with it, because a counter stays a whole number"})
-		case len(own.Check()) == 0 && kindOf(own) != plant.KindInteger:
+		case len(own.Check()) == 0 && own.Kind() != plant.KindInteger:
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "only with a whole-number type"})
 		}
 	}
-	return append(faults, s.checkDeadband(kindOf(own))...)
+	return append(faults, s.checkDeadband(own.Kind())...)
 }
 
 func (s *Signal) checkDeadband(kind plant.Kind) []plant.Fault {

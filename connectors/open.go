@@ -139,16 +139,3 @@ func (o *opener) opcua(cfg Config) (*opcua.Device, error) {
 	}
 	return o.pool.Device(cfg.Machine, cfg.Every, *cfg.OPCUA, signals)
 }
-
-// kindOf tells what kind of values an OPC UA signal has.
-func kindOf(s opcua.Signal) plant.Kind {
-	if len(s.Check()) > 0 {
-		return plant.KindNone
-	}
-	pool := opcua.NewPool(nil, slog.New(slog.DiscardHandler))
-	d, err := pool.Device("x", time.Second, opcua.Config{URL: "opc.tcp://localhost", Security: "None"}, []opcua.Signal{s})
-	if err != nil {
-		return plant.KindNone
-	}
-	return d.Signals()[0].Kind
-}

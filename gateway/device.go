@@ -41,7 +41,7 @@ func newDevice(d Device, g *Gateway) *device {
 	log := g.log.With("machine", d.Machine)
 	return &device{
 		Device: d, gateway: g, log: log, heartbeat: g.cfg.Delivery.Heartbeat,
-		filter: newFilter(d, log), past: past{filter: newFilter(d, log)},
+		filter: newFilter(d, log),
 	}
 }
 

@@ -32,7 +32,7 @@ type signalFilter struct {
 const maxStrange = 100
 
 func newFilter(d Device, log *slog.Logger) filter {
-	f := filter{machine: d.Machine, log: log, index: map[string]int{}, strange: map[string]bool{}}
+	f := filter{machine: d.Machine, log: log, index: make(map[string]int, len(d.Signals)), signals: make([]signalFilter, 0, len(d.Signals)), strange: map[string]bool{}}
 	for i, s := range d.Signals {
 		f.index[s.Name] = i
 		f.signals = append(f.signals, signalFilter{kind: s.Kind, deadband: d.Deadbands[s.Name]})
