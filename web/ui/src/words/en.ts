@@ -235,6 +235,7 @@ export const en = {
   'gateway.version': 'version {v}',
   'gateway.since': 'since {time}',
   'gateway.away': 'away since {time}; {n} readings waiting there (last known)',
+  'gateway.troubled': '{n} of {all} devices give no data',
   'gateway.foreign': 'foreign edge node: its readings are taken, but nothing is acknowledged',
   'gateway.buffererror': 'The buffer on its disk has a fault: {error}. Readings may be dropped; free space or replace the disk.',
   'gateway.droppedspan': '{n} readings were dropped, from {from} to {to}',
