@@ -69,6 +69,16 @@ export async function actions(browser, base, lines, check) {
       await page.getByTestId('trend').locator('canvas').waitFor();
     }),
   );
+  await check('a line page at rest asks for little', () =>
+    on(path, async (page) => {
+      await page.getByTestId('trend').locator('canvas').waitFor();
+      await page.waitForTimeout(1000);
+      const asked = [];
+      page.on('request', (r) => asked.push(new URL(r.url()).pathname));
+      await page.waitForTimeout(3000);
+      if (asked.length > 3) throw new Error(`${asked.length} requests in 3 s: ${asked.slice(0, 5).join(', ')}`);
+    }),
+  );
   if (process.env.ACT) {
     await check('an alert is acknowledged by name', async () => {
       const open = await (await fetch(`${base}/api/v1/alerts?open=true`)).json();

@@ -132,7 +132,7 @@ describe('language', () => {
 describe('what the server says', () => {
   test('is told with times of the site, and stays as it is where it is not known', () => {
     expect(said('no data since 2026-03-02T04:05:06.789Z')).toMatch(/^no data since .*04:05:06$/);
-    expect(said('state is bad: no answer')).toBe('the state cannot be read: no answer');
+    expect(said('state is bad: no answer')).toBe('state not readable: no answer');
     expect(said('every signal is bad: no data for more than 3s')).toBe('every signal is bad: no data for more than 3s');
     expect(said('BadNodeIdUnknown')).toBe('BadNodeIdUnknown');
     expect(said(undefined)).toBe('');
