@@ -19,11 +19,12 @@ type gateway struct {
 }
 
 func (t *Twin) gatewayLocked(area, id string) *gateway {
-	g := t.gateways[id]
+	key := gatewayKey{area, id}
+	g := t.gateways[key]
 	if g == nil {
 		g = &gateway{}
 		g.live.Area, g.live.Gateway = area, id
-		t.gateways[id] = g
+		t.gateways[key] = g
 	}
 	return g
 }

@@ -55,9 +55,9 @@ type historian struct {
 	queue    []queued // front is being written
 	waiting  int      // readings and batches in the queue
 	wake     chan struct{}
-	sessions map[string]*session // by gateway
-	failing  string              // why the last write failed; "" when it did not
-	since    plant.Time          // since when it fails
+	sessions map[gatewayKey]*session
+	failing  string     // why the last write failed; "" when it did not
+	since    plant.Time // since when it fails
 
 	Stored  uint64 // readings
 	Refused uint64 // batches that did not fit
@@ -71,19 +71,22 @@ type queued struct {
 	session *session // nil: awaits no acknowledgement
 }
 
+// gatewayKey names a gateway: its name is unique in its area only.
+type gatewayKey struct{ area, name string }
+
 // session is what is stored of one life of one gateway process.
 type session struct {
-	gateway string
+	gateway gatewayKey
 	id      string
 	stored  plant.Spans // sequence numbers, as [n, n+1)
 }
 
 func newHistorian(h History, log *slog.Logger) *historian {
-	return &historian{history: h, log: log, wake: make(chan struct{}, 1), sessions: map[string]*session{}}
+	return &historian{history: h, log: log, wake: make(chan struct{}, 1), sessions: map[gatewayKey]*session{}}
 }
 
 // begin opens a gateway's session. All below first is stored.
-func (h *historian) begin(gateway, id string, first uint64) {
+func (h *historian) begin(gateway gatewayKey, id string, first uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if s := h.sessions[gateway]; s != nil && s.id == id {
@@ -105,7 +108,7 @@ func (h *historian) add(b *plant.Batch) bool {
 	}
 	q := queued{batch: b}
 	if b.Sequence != 0 {
-		q.session = h.sessions[b.Gateway]
+		q.session = h.sessions[gatewayKey{b.Area, b.Gateway}]
 	}
 	h.queue = append(h.queue, q)
 	h.waiting += len(b.Readings) + 1
@@ -241,7 +244,7 @@ func (h *historian) done(front []queued, acks Acknowledger) {
 // acknowledgement tells what is stored of a session.
 func (s *session) acknowledgement() plant.Acknowledgement {
 	const mostRanges = 32
-	a := plant.Acknowledgement{Gateway: s.gateway, Session: s.id}
+	a := plant.Acknowledgement{Gateway: s.gateway.name, Session: s.id}
 	for i, r := range s.stored {
 		if i == 0 && r.From <= 1 {
 			a.Through = uint64(r.To) - 1

@@ -127,8 +127,11 @@ func ideals(cfg *Config, machine string) func(string, plant.Time) (time.Duration
 	}
 }
 
-// through is how far the line's data is complete: the time of its bottleneck.
-func (l *line) through() plant.Time { return l.bottleneck.track.cp.Through }
+// through is how far the line's data is complete: time comes from its
+// bottleneck, pieces from its last machine.
+func (l *line) through() plant.Time {
+	return min(l.bottleneck.track.cp.Through, l.last.track.cp.Through)
+}
 
 // widths takes the counters' widths from what the gateway knows of the
 // signals, where the settings say nothing. A model in use is never changed.

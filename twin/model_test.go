@@ -118,6 +118,7 @@ func TestRevision(t *testing.T) {
 	s := newTeller(r)
 	var late []*plant.Batch
 	end := begin.Add(8*time.Hour + 10*time.Minute)
+	r.setClock(end)
 	for at := begin; at <= end; at = at.Add(time.Minute) {
 		for _, m := range []string{"feed", "press", "pack"} {
 			n := plant.Integer(at.Sub(begin).Milliseconds() / 2000)
@@ -133,7 +134,6 @@ func TestRevision(t *testing.T) {
 			r.twin.Batch(b)
 		}
 	}
-	r.setClock(end)
 	shift := func() plant.Figures {
 		fs, err := r.twin.Figures(context.Background(), "line", plant.Span{From: begin, To: begin.Add(8 * time.Hour)}, "shift")
 		if err != nil || len(fs) != 1 {
@@ -260,6 +260,7 @@ func TestScorecard(t *testing.T) {
 	r := newRig(t)
 	s := newTeller(r)
 	end := begin.Add(2 * time.Hour)
+	r.setClock(end)
 	for at := begin; at <= end; at = at.Add(time.Minute) {
 		for _, m := range []string{"feed", "press", "pack"} {
 			made := int64(at.Sub(begin) / (2 * time.Second))
@@ -270,7 +271,6 @@ func TestScorecard(t *testing.T) {
 			s.say(m, at, v)
 		}
 	}
-	r.setClock(end)
 	sc, err := r.twin.Scorecard(context.Background(), plant.Span{From: begin, To: end})
 	if err != nil {
 		t.Fatal(err)
@@ -307,5 +307,56 @@ func TestScorecard(t *testing.T) {
 	}
 	if k := kpis["turns"]; k.Source != "missing" {
 		t.Errorf("inventory turns: %+v", k)
+	}
+}
+
+// TestLastMachineAway: pieces that nobody saw are unknown, not none; and pieces
+// that were seen while the bottleneck was not are no proof of more than an OEE
+// of one.
+func TestLastMachineAway(t *testing.T) {
+	cases := map[string]struct {
+		away     string
+		coverage float64
+	}{
+		"last machine silent for an hour": {"pack", 0.5},
+		"bottleneck silent for an hour":   {"press", 1}, // its pieces passed the last machine: it ran
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			s := newTeller(r)
+			end := begin.Add(2 * time.Hour)
+			r.setClock(end)
+			for at := begin; at <= end; at = at.Add(time.Minute) {
+				for _, m := range []string{"feed", "press", "pack"} {
+					if m == c.away && at > begin.Add(time.Hour) && (m == "pack" || at < end) {
+						continue
+					}
+					v := map[string]plant.Value{"good": plant.Integer(int64(at.Sub(begin) / (2 * time.Second)))}
+					if m == c.away && at == end {
+						delete(v, "good")
+					}
+					if at == begin {
+						v["state"] = plant.Integer(6)
+					}
+					b := s.batch(m, at, v)
+					if m == c.away && at == end {
+						b.Complete.From = at // nobody looked before
+					}
+					r.twin.Batch(b)
+				}
+			}
+			fs, err := r.twin.Figures(context.Background(), "line", plant.Span{From: begin, To: end}, "")
+			if err != nil || len(fs) != 1 {
+				t.Fatal(fs, err)
+			}
+			f := fs[0]
+			if f.Coverage == nil || *f.Coverage < c.coverage-0.02 || *f.Coverage > c.coverage+0.02 {
+				t.Errorf("coverage %v, want %g", *f.Coverage, c.coverage)
+			}
+			if f.OEE == nil || *f.OEE > 1.02 || *f.OEE < 0.95 || *f.OEELow > *f.OEE+1e-9 || *f.OEEHigh < *f.OEE-0.02 {
+				t.Errorf("OEE %v within %v and %v; want about 1, inside its bounds", *f.OEE, *f.OEELow, *f.OEEHigh)
+			}
+		})
 	}
 }

@@ -16,14 +16,19 @@ const (
 	restateEvery = 500 * time.Millisecond
 	restateChunk = 48 * time.Hour // of history read at a time
 	retryAfter   = 5 * time.Second
+	loadWait     = 5 * time.Second // for history, at the start
 )
 
 // load brings what the ledger knows of each machine into memory. A ledger that
 // cannot be read is said and tried again by the first restating.
 func (t *Twin) load(ctx context.Context) {
 	now := t.now()
+	// A history that hangs must not keep the screens dark: what it could not say
+	// now, folding again finds out.
+	brief, cancel := context.WithTimeout(ctx, loadWait)
+	defer cancel()
 	for _, m := range t.machineList() {
-		if err := t.loadMachine(ctx, m, now); err != nil {
+		if err := t.loadMachine(ctx, brief, m); err != nil && ctx.Err() == nil {
 			t.log.Warn("ledger not read", "machine", m.cfg.ID, "error", err)
 			t.notice("ledger", err.Error())
 		}
@@ -51,7 +56,10 @@ func (t *Twin) machineList() []*machine {
 	return all
 }
 
-func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) error {
+// loadMachine brings what the ledger knows of a machine into memory, and asks
+// history, as long as brief lasts, whether it knows more.
+func (t *Twin) loadMachine(ctx, brief context.Context, m *machine) error {
+	now := t.now()
 	raw, at, err := t.opts.Ledger.Checkpoint(ctx, m.cfg.ID, now)
 	if err != nil {
 		return fmt.Errorf("checkpoint of %s: %w", m.cfg.ID, err)
@@ -60,7 +68,12 @@ func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) erro
 	if err != nil {
 		return fmt.Errorf("past of %s: %w", m.cfg.ID, err)
 	}
-	filled, isFilled := t.filled(ctx, m, past, mark{at, raw})
+	last := mark{at, raw}
+	if _, err := last.checkpoint(); err != nil {
+		t.log.Warn("checkpoint not understood; all in memory is folded again", "machine", m.cfg.ID, "error", err)
+		last, raw = mark{}, nil
+	}
+	filled, isFilled := t.filled(brief, m, past, last)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m.loaded = true
@@ -87,7 +100,7 @@ func (t *Twin) loadMachine(ctx context.Context, m *machine, now plant.Time) erro
 }
 
 // filled tells from when on the ledger knows less than history: the first
-// stretch that it holds for unknown though history claims to be complete there.
+// stretch that it does not know though history claims to be complete there.
 // (A PLC that was away is such a stretch too; folding it again changes nothing.)
 func (t *Twin) filled(ctx context.Context, m *machine, past plant.Past, last mark) (plant.Time, bool) {
 	span := plant.Span{From: t.now().Add(-memory), To: t.now()}
@@ -96,14 +109,6 @@ func (t *Twin) filled(ctx context.Context, m *machine, past plant.Past, last mar
 		t.log.Warn("history not read", "machine", m.cfg.ID, "error", err)
 		return span.From, true // whoever knows nothing folds all again, once history is there
 	}
-	unknown := func(s plant.Segment) (plant.Time, bool) {
-		for _, c := range rec.Complete {
-			if o := c.Overlap(s.Span); s.Class == plant.ClassUnknown && !o.Empty() {
-				return o.From, true
-			}
-		}
-		return 0, false
-	}
 	segments := past.Segments
 	if cp, err := last.checkpoint(); err == nil {
 		segments = append(segments[:len(segments):len(segments)], cp.Held()...)
@@ -111,9 +116,15 @@ func (t *Twin) filled(ctx context.Context, m *machine, past plant.Past, last mar
 			segments = append(segments, open)
 		}
 	}
+	var known plant.Spans
 	for _, s := range segments {
-		if from, ok := unknown(s); ok {
-			return from, true
+		if s.Class != plant.ClassUnknown {
+			known.Add(s.Span)
+		}
+	}
+	for _, c := range rec.Complete {
+		if holes := known.Holes(plant.Span{From: c.From, To: min(c.To, last.at)}); len(holes) > 0 {
+			return holes[0].From, true
 		}
 	}
 	return 0, false
@@ -131,12 +142,18 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 		}
 		for _, m := range t.machineList() {
 			t.mu.RLock()
-			dirty := m.track.dirty
+			dirty, loaded := m.track.dirty, m.loaded
 			t.mu.RUnlock()
-			if dirty == 0 {
+			if loaded && dirty == 0 {
 				continue
 			}
-			if err := t.restate(ctx, m); err != nil {
+			var err error
+			if !loaded {
+				err = t.loadMachine(ctx, ctx, m)
+			} else {
+				err = t.restate(ctx, m)
+			}
+			if err != nil {
 				if ctx.Err() != nil {
 					return nil
 				}
@@ -156,12 +173,12 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 // more to the new track before it takes over.
 func (t *Twin) restate(ctx context.Context, m *machine) error {
 	t.mu.Lock()
-	dirty, head := m.track.dirty, m.track.head
+	dirty, head := max(m.track.dirty, t.now().Add(-memory)), m.track.head
 	m.track.dirty, m.folding, m.tail = 0, true, nil
 	base, ok := m.track.markBefore(dirty)
 	t.mu.Unlock()
 
-	fresh, err := t.foldAgain(ctx, m, dirty, head, base, ok)
+	fresh, base, err := t.foldAgain(ctx, m, dirty, head, base, ok)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,8 +195,17 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 		fresh.apply(b.readings, b.claim)
 	}
 	fresh.model = m.track.model
+	// What came in late before the base while the base was looked for is not in
+	// fresh, though fresh took over that it was claimed.
+	if d := m.track.dirty; d != 0 && d < fresh.base {
+		fresh.markDirty(d)
+	}
 	// What waits for the ledger from after the base is made again by fresh.
 	kept := slices.DeleteFunc(m.track.outbox, func(p plant.Progress) bool { return p.At > fresh.base })
+	if base.raw != nil {
+		// The ledger forgets at once what was folded wrongly after the base.
+		kept = append(kept, plant.Progress{Machine: m.cfg.ID, From: base.replaceFrom(), Since: base.at, Checkpoint: base.raw, At: base.at})
+	}
 	fresh.outbox = append(kept, fresh.outbox...)
 	m.track = fresh
 	m.line.version++
@@ -187,11 +213,14 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 	return nil
 }
 
-func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time, base mark, inMemory bool) (*track, error) {
+func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time, base mark, inMemory bool) (*track, mark, error) {
 	if !inMemory {
 		var err error
 		if base.raw, base.at, err = t.opts.Ledger.Checkpoint(ctx, m.cfg.ID, dirty); err != nil {
-			return nil, err
+			return nil, base, err
+		}
+		if _, err := base.checkpoint(); err != nil {
+			base = mark{} // of another version: as if there were none
 		}
 	}
 	// What waits for history is taken before history is read: a batch is then
@@ -201,13 +230,13 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 	fresh, err := m.track.fork(base)
 	t.mu.RUnlock()
 	if err != nil {
-		return nil, err
+		return nil, base, err
 	}
 	if base.raw != nil && !inMemory {
 		from := base.replaceFrom()
 		past, err := t.opts.Ledger.Past(ctx, m.cfg.ID, plant.Span{From: min(from, t.now().Add(-memory)), To: base.at})
 		if err != nil {
-			return nil, err
+			return nil, base, err
 		}
 		i := sort.Search(len(past.Segments), func(i int) bool { return past.Segments[i].From >= from })
 		past.Segments = past.Segments[:i]
@@ -216,6 +245,7 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 	from := base.at
 	if base.raw == nil {
 		from = t.begin(m, dirty)
+		fresh.start = from
 	}
 	end := max(head, t.now())
 	for _, b := range waiting {
@@ -225,11 +255,11 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 		span := plant.Span{From: at, To: min(at.Add(restateChunk), end+1)}
 		rec, err := t.opts.History.Record(ctx, m.cfg.ID, m.roleSignals, span)
 		if err != nil {
-			return nil, err
+			return nil, base, err
 		}
 		feed(fresh, m, rec, waiting, span)
 	}
-	return fresh, nil
+	return fresh, base, nil
 }
 
 // begin gives where a machine's known past begins, at most dirty.
@@ -268,9 +298,12 @@ func feed(k *track, m *machine, rec plant.Record, waiting []*plant.Batch, span p
 		k.apply(readings[:n], plant.Span{From: c.From, To: c.To - 1})
 		readings = readings[n:]
 	}
-	if len(readings) > 0 { // beyond every claim: somebody looked at least then
-		last := readings[len(readings)-1].Time
-		k.apply(readings, plant.Span{From: readings[0].Time, To: last})
+	// Beyond every claim somebody looked at least at the times of the readings.
+	for len(readings) > 0 {
+		at := readings[0].Time
+		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time > at })
+		k.apply(readings[:n], plant.Span{From: at, To: at})
+		readings = readings[n:]
 	}
 }
 
@@ -305,7 +338,6 @@ func (t *Twin) flush(ctx context.Context) {
 	for _, m := range t.machineList() {
 		if err := t.flushMachine(ctx, m); err != nil {
 			t.notice("ledger", err.Error())
-			return
 		}
 	}
 	t.pending.flush(ctx, t.opts.Ledger, func(err error) { t.notice("ledger", err.Error()) })
@@ -323,7 +355,7 @@ func (t *Twin) flushMachine(ctx context.Context, m *machine) error {
 		t.mu.Lock()
 		out := m.track.outbox
 		n := min(len(out), flushMost)
-		if m.folding {
+		if m.folding || !m.loaded {
 			n = 0
 		}
 		for n > 0 && m.track.dirty != 0 && out[n-1].At > m.track.dirty {

@@ -2,6 +2,7 @@ package twin
 
 import (
 	"context"
+	"time"
 
 	"linetwin/plant"
 )
@@ -15,11 +16,14 @@ type signalNow struct {
 // Birth takes a gateway's introduction: its session, and what signals its
 // machines have.
 func (t *Twin) Birth(b plant.GatewayBirth) {
-	t.hist.begin(b.Gateway, b.Session, b.First)
+	t.hist.begin(gatewayKey{b.Area, b.Gateway}, b.Session, b.First)
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g := t.gatewayLocked(b.Area, b.Gateway)
+	if !g.live.Online {
+		t.log.Info("gateway is there", "area", b.Area, "gateway", b.Gateway, "version", b.Version, "away_since", g.live.Since)
+	}
 	g.born(b, now)
 	for i := range b.Devices {
 		d := &b.Devices[i]
@@ -81,7 +85,11 @@ func (t *Twin) Death(area, gateway string, at plant.Time) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gatewayLocked(area, gateway).died(now)
+	g := t.gatewayLocked(area, gateway)
+	if g.live.Online {
+		t.log.Warn("gateway is away", "area", area, "gateway", gateway, "last_data", g.newest)
+	}
+	g.died(now)
 }
 
 // Status takes a gateway's account of itself.
@@ -110,7 +118,9 @@ func (t *Twin) Batch(b *plant.Batch) {
 	t.gatewayLocked(b.Area, b.Gateway).got(b, now)
 	alerts := t.signalsLocked(b, now)
 	if m := t.machines[b.Machine]; m != nil {
-		m.take(b, now)
+		if why := m.take(b, now); why != "" {
+			t.noticeLocked("clock", "gateway "+b.Gateway+": "+why)
+		}
 	}
 	t.mu.Unlock()
 	t.alerted(alerts)
@@ -152,19 +162,37 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 	return alerts
 }
 
-// take brings a batch to the machine's track.
-func (m *machine) take(b *plant.Batch, now plant.Time) {
+// ahead is how far a gateway's clock may be before the twin's.
+const ahead = time.Minute
+
+// take brings a batch to the machine's track. What it leaves to history alone,
+// because no figure can hold it, it names: data from before all that can be
+// folded again, and data from the future.
+func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 	m.gateway, m.last = b.Gateway, now
+	claim, limit := b.Complete, now.Add(ahead)
+	if claim.To < now.Add(-memory) {
+		return "data older than 8 days is in history only: " + claim.To.String()
+	}
 	var readings []plant.Reading
 	for i := range b.Readings {
-		if _, ok := m.roles[b.Readings[i].Signal]; ok {
+		if _, ok := m.roles[b.Readings[i].Signal]; ok && b.Readings[i].Time <= limit {
 			readings = append(readings, b.Readings[i])
 		}
 	}
-	if m.folding {
-		m.tail = append(m.tail, tailed{readings, b.Complete})
+	if claim.To > limit {
+		left = "its clock is ahead: data of " + claim.To.String() + " is in history only"
+		claim.To = limit
 	}
-	if m.track.apply(readings, b.Complete) {
+	claim.From = max(claim.From, now.Add(-memory))
+	if claim.From > claim.To {
+		return left
+	}
+	if m.folding {
+		m.tail = append(m.tail, tailed{readings, claim})
+	}
+	if m.track.apply(readings, claim) {
 		m.line.version++
 	}
+	return left
 }

@@ -24,7 +24,9 @@ type track struct {
 	every time.Duration // distance of checkpoints, whole minutes
 
 	cp      Checkpoint
-	head    plant.Time  // data is claimed complete up to here
+	head    plant.Time  // data is known up to here
+	claimed plant.Time  // and claimed to be complete up to here
+	start   plant.Time  // where this track began, when it had no checkpoint to begin from
 	pending []Event     // after head, sorted
 	covered plant.Spans // what batches claimed to be complete
 	dirty   plant.Time  // the earliest instant that must be folded again; 0: none
@@ -53,12 +55,14 @@ func (k *track) apply(readings []plant.Reading, claim plant.Span) bool {
 	if k.covered.Covers(kept) && !k.news(readings, claim) {
 		return false
 	}
-	for _, h := range k.covered.Holes(plant.Span{From: kept.From, To: min(kept.To, k.head)}) {
-		if k.head != 0 {
-			k.markDirty(h.From)
-		}
+	for _, h := range k.covered.Holes(plant.Span{From: kept.From, To: min(kept.To, k.claimed)}) {
+		k.markDirty(h.From)
 	}
 	k.covered.Add(kept)
+	k.claimed = max(k.claimed, claim.To)
+	if k.head == 0 && k.start == 0 {
+		k.start = claim.From
+	}
 	if k.head != 0 && claim.From > k.head {
 		k.insert(Event{Time: k.head, Kind: EventGap, Until: claim.From})
 	}
@@ -72,7 +76,9 @@ func (k *track) apply(readings []plant.Reading, claim plant.Span) bool {
 			k.markDirty(r.Time)
 			continue
 		}
-		to = max(to, r.Time)
+		if claim.From != claim.To { // a part of a split round waits for the claim of its last part
+			to = max(to, r.Time)
+		}
 		k.insert(Event{Time: r.Time, Kind: EventReading, Reading: *r})
 	}
 	if to > k.head || k.head == 0 {
@@ -82,11 +88,15 @@ func (k *track) apply(readings []plant.Reading, claim plant.Span) bool {
 	return true
 }
 
-// news tells whether a batch whose claim is known already holds a reading from
-// before the claim: a source that speaks late.
+// news tells whether a batch whose claim is known already may still hold
+// something new: it claims nothing, as a part of a split round, or a reading
+// lies outside of its claim.
 func (k *track) news(readings []plant.Reading, claim plant.Span) bool {
+	if claim.From == claim.To {
+		return len(readings) > 0
+	}
 	for i := range readings {
-		if t := readings[i].Time; t < claim.From && !k.covered.Covers(plant.Span{From: t, To: t + 1}) {
+		if t := readings[i].Time; (t < claim.From || t > claim.To) && !k.covered.Covers(plant.Span{From: t, To: t + 1}) {
 			return true
 		}
 	}
@@ -165,11 +175,14 @@ func (k *track) keep() {
 		panic(fmt.Sprintf("checkpoint of %s: %v", k.model.ID, err)) // plain data always encodes
 	}
 	now := mark{at: k.cp.Through, raw: raw}
-	from := k.saved.replaceFrom()
-	p := plant.Progress{Machine: k.model.ID, From: from, Since: k.saved.at, Checkpoint: raw, At: now.at}
+	from, since := k.saved.replaceFrom(), k.saved.at
+	if k.saved.raw == nil { // what the ledger has from before this track's time stays
+		from, since = k.start, k.start.Floor(time.Minute)
+	}
+	p := plant.Progress{Machine: k.model.ID, From: from, Since: since, Checkpoint: raw, At: now.at}
 	i := sort.Search(len(k.past.Segments), func(i int) bool { return k.past.Segments[i].From >= from })
 	p.Segments = slices.Clone(k.past.Segments[i:])
-	j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= k.saved.at })
+	j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= since })
 	p.Pieces = slices.Clone(k.past.Pieces[j:])
 	k.outbox = append(k.outbox, p)
 	k.marks = append(k.marks, now)
@@ -208,7 +221,7 @@ func (k *track) fork(m mark) (*track, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &track{model: k.model, every: checkpointPast, cp: cp, head: cp.Through, saved: m, base: m.at}
+	f := &track{model: k.model, every: checkpointPast, cp: cp, head: cp.Through, claimed: cp.Through, saved: m, base: m.at}
 	from := m.replaceFrom()
 	if m.raw != nil {
 		i := sort.Search(len(k.past.Segments), func(i int) bool { return k.past.Segments[i].From >= from })

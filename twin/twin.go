@@ -80,7 +80,7 @@ type Twin struct {
 	lines    []*line
 	lineByID map[string]*line
 	machines map[string]*machine
-	gateways map[string]*gateway
+	gateways map[gatewayKey]*gateway
 	signals  map[string]map[string]*signalNow // machine -> signal
 	rules    *rules.Engine
 	notices  map[string]*plant.Notice
@@ -100,7 +100,7 @@ func New(cfg Config, opts Options) (*Twin, error) {
 	t := &Twin{
 		cfg: cfg, opts: opts, log: opts.Log, zone: zone,
 		hist: newHistorian(opts.History, opts.Log), live: newBroadcaster(), pending: &alertBook{}, loaded: make(chan struct{}),
-		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[string]*gateway{},
+		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[gatewayKey]*gateway{},
 		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{},
 	}
 	for ai := range cfg.Areas {
@@ -215,6 +215,12 @@ func (t *Twin) Ready() (bool, []string) {
 			why = append(why, "line "+l.cfg.ID+": no data yet")
 		case now.Sub(through) > t.cfg.LateAfter:
 			why = append(why, "line "+l.cfg.ID+": no data since "+through.String())
+		default:
+			for _, m := range []*machine{l.bottleneck, l.last} {
+				if n := m.track.cp.Now(); n.Class == plant.ClassUnknown {
+					why = append(why, "line "+l.cfg.ID+": machine "+m.cfg.ID+" is unknown since "+n.Since.String()+": "+n.Why)
+				}
+			}
 		}
 	}
 	return len(why) == 0, why

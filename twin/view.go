@@ -25,7 +25,9 @@ func (t *Twin) Snapshot() plant.Snapshot {
 	for _, g := range t.gateways {
 		s.Gateways = append(s.Gateways, g.live)
 	}
-	slices.SortFunc(s.Gateways, func(a, b plant.GatewayLive) int { return cmp.Compare(a.Gateway, b.Gateway) })
+	slices.SortFunc(s.Gateways, func(a, b plant.GatewayLive) int {
+		return cmp.Or(cmp.Compare(a.Area, b.Area), cmp.Compare(a.Gateway, b.Gateway))
+	})
 	s.Notices = t.noticesLocked()
 	return s
 }
@@ -94,7 +96,78 @@ func (l *line) windowFrom(from source, span plant.Span) plant.Window {
 		rejects[i] = within(from(m, span).Pieces, span)
 	}
 	good := within(from(l.last, span).Pieces, span)
-	return TallyLine(span, from(l.bottleneck, span).Segments, good, rejects, l.calendar.Between(span), l.rules)
+	return TallyLine(span, l.segments(from, span, good), good, rejects, l.calendar.Between(span), l.rules)
+}
+
+// segments gives the line's time: its bottleneck's segments, but run time in
+// which nobody saw the pieces of the last machine is unknown, and unknown time
+// of the bottleneck knows of the pieces that the last machine made in it.
+// oee.md 3.3.
+func (l *line) segments(from source, span plant.Span, good []plant.Pieces) []plant.Segment {
+	times := from(l.bottleneck, span).Segments
+	if l.last == l.bottleneck {
+		return times
+	}
+	counted := from(l.last, span).Segments
+	var seen plant.Spans
+	for _, s := range counted {
+		if s.Class != plant.ClassUnknown {
+			seen.Add(s.Span)
+		}
+	}
+	var out []plant.Segment
+	var known plant.Spans
+	for _, s := range times {
+		switch {
+		case s.Class == plant.ClassRun:
+			out = append(out, l.unseen(s, seen.Holes(s.Span), counted)...)
+		case s.Class != plant.ClassUnknown || s.Pieces > 0:
+			out = append(out, s)
+		default:
+			continue
+		}
+		known.Add(s.Span)
+	}
+	for _, p := range good {
+		for _, h := range known.Holes(plant.Span{From: p.Minute, To: p.Minute.Add(time.Minute)}) {
+			out = append(out, plant.Segment{Machine: l.cfg.Bottleneck, Span: h, Class: plant.ClassUnknown, Pieces: p.Good, Product: p.Product})
+		}
+	}
+	slices.SortFunc(out, func(a, b plant.Segment) int { return cmp.Compare(a.From, b.From) })
+	return out
+}
+
+// unseen cuts the holes, in which the last machine was not seen, out of a
+// segment of run time: they are unknown, with the share of the pieces that its
+// counter showed afterwards.
+func (l *line) unseen(s plant.Segment, holes []plant.Span, counted []plant.Segment) []plant.Segment {
+	if len(holes) == 0 {
+		return []plant.Segment{s}
+	}
+	var out []plant.Segment
+	at := s.From
+	for _, h := range holes {
+		if h.From > at {
+			run := s
+			run.From, run.To = at, h.From
+			out = append(out, run)
+		}
+		gap := plant.Segment{Machine: s.Machine, Span: h, Class: plant.ClassUnknown}
+		for _, c := range counted {
+			if o := c.Overlap(h); c.Pieces > 0 && !o.Empty() {
+				gap.Pieces += int64(float64(c.Pieces) * float64(o.Length()) / float64(c.Length()))
+				gap.Product = c.Product
+			}
+		}
+		out = append(out, gap)
+		at = h.To
+	}
+	if at < s.To {
+		run := s
+		run.From = at
+		out = append(out, run)
+	}
+	return out
 }
 
 // window sums one machine over span from what is in memory.
@@ -264,7 +337,7 @@ func (t *Twin) machineLocked(m *machine, span plant.Span, now plant.Time) plant.
 	w := m.window(plant.Span{From: span.From, To: min(span.To, max(m.track.cp.Through, now.Add(-t.cfg.LateAfter)))})
 	f := w.Figures()
 	s.Good, s.Reject, s.OEE, s.Availability = f.Good, f.Reject, f.OEE, f.Availability
-	if g := t.gateways[m.gateway]; g != nil {
+	if g := t.gateways[gatewayKey{m.line.area, m.gateway}]; g != nil {
 		s.Link = g.link(m.cfg.ID)
 	}
 	for _, c := range m.characteristics {
@@ -316,7 +389,7 @@ func noData(through plant.Time) string {
 // first machine that stands by itself.
 func (l *line) state(now plant.Time, lateAfter time.Duration) plant.LineState {
 	if late(l.bottleneck, now, lateAfter) {
-		through := l.through()
+		through := l.bottleneck.track.cp.Through
 		return plant.LineState{Class: plant.ClassUnknown, Since: through, Why: noData(through)}
 	}
 	n := l.bottleneck.track.cp.Now()

@@ -65,14 +65,14 @@ func descs() meterDescs {
 		good:        desc("line_good_pieces", "good pieces of the running shift", "line"),
 		reject:      desc("line_reject_pieces", "rejected pieces of the running shift", "line"),
 		lineAge:     desc("line_data_age_seconds", "age of the newest complete data", "line"),
-		made:        desc("gateway_readings_made_total", "readings made, after the deadband", "gateway"),
-		stored:      desc("gateway_readings_stored_total", "readings that history has acknowledged", "gateway"),
-		waiting:     desc("gateway_readings_waiting", "readings in the buffer", "gateway"),
-		dropped:     desc("gateway_readings_dropped_total", "readings dropped from the buffer", "gateway"),
-		online:      desc("gateway_online", "1 while the gateway is connected", "gateway"),
-		buffer:      desc("gateway_buffer_bytes", "bytes in the buffer", "gateway"),
-		deviceUp:    desc("device_flowing", "1 while data of the device flows", "gateway", "machine"),
-		deviceAge:   desc("device_data_age_seconds", "age of the device's data when the gateway last told", "gateway", "machine"),
+		made:        desc("gateway_readings_made_total", "readings made, after the deadband", "area", "gateway"),
+		stored:      desc("gateway_readings_stored_total", "readings that history has acknowledged", "area", "gateway"),
+		waiting:     desc("gateway_readings_waiting", "readings in the buffer", "area", "gateway"),
+		dropped:     desc("gateway_readings_dropped_total", "readings dropped from the buffer", "area", "gateway"),
+		online:      desc("gateway_online", "1 while the gateway is connected", "area", "gateway"),
+		buffer:      desc("gateway_buffer_bytes", "bytes in the buffer", "area", "gateway"),
+		deviceUp:    desc("device_flowing", "1 while data of the device flows", "area", "gateway", "machine"),
+		deviceAge:   desc("device_data_age_seconds", "age of the device's data, as far as the twin knows", "area", "gateway", "machine"),
 		alerts:      desc("alerts_open", "open alerts", "severity"),
 		batches:     desc("wire_batches_total", "batches received"),
 		readings:    desc("wire_readings_total", "readings received"),
@@ -108,16 +108,16 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	for _, g := range s.Gateways {
-		count(d.made, g.Made, g.Gateway)
-		count(d.stored, g.Stored, g.Gateway)
-		gauge(d.waiting, float64(g.Waiting), g.Gateway)
-		count(d.dropped, g.Dropped, g.Gateway)
-		gauge(d.online, one(g.Online), g.Gateway)
-		gauge(d.buffer, float64(g.BufferBytes), g.Gateway)
+		count(d.made, g.Made, g.Area, g.Gateway)
+		count(d.stored, g.Stored, g.Area, g.Gateway)
+		gauge(d.waiting, float64(g.Waiting), g.Area, g.Gateway)
+		count(d.dropped, g.Dropped, g.Area, g.Gateway)
+		gauge(d.online, one(g.Online), g.Area, g.Gateway)
+		gauge(d.buffer, float64(g.BufferBytes), g.Area, g.Gateway)
 		for _, dev := range g.Devices {
-			gauge(d.deviceUp, one(g.Online && dev.Link == plant.LinkFlowing), g.Gateway, dev.Machine)
+			gauge(d.deviceUp, one(g.Online && dev.Link == plant.LinkFlowing), g.Area, g.Gateway, dev.Machine)
 			if dev.LastData != 0 {
-				gauge(d.deviceAge, max(0, g.Time.Sub(dev.LastData)).Seconds(), g.Gateway, dev.Machine)
+				gauge(d.deviceAge, max(0, s.Time.Sub(dev.LastData)).Seconds(), g.Area, g.Gateway, dev.Machine)
 			}
 		}
 	}

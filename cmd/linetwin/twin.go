@@ -57,29 +57,32 @@ type twinRole struct {
 }
 
 // newTwin opens the stores and puts the parts together; it listens nowhere.
-func newTwin(ctx context.Context, cfg *configs.Twin, log *slog.Logger) (t *twinRole, err error) {
-	t = &twinRole{cfg: cfg, log: log, meters: newMeters()}
-	defer func() {
-		if err != nil {
-			t.close()
-		}
-	}()
+func newTwin(ctx context.Context, cfg *configs.Twin, log *slog.Logger) (*twinRole, error) {
+	t := &twinRole{cfg: cfg, log: log, meters: newMeters()}
+	if err := t.open(ctx); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+func (t *twinRole) open(ctx context.Context) error {
+	cfg, log := t.cfg, t.log
 	history, err := t.openHistory(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ledger, err := sqlite.OpenLedger(ctx, cfg.Ledger.SQLite)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
+		return fmt.Errorf("ledger: %w", err)
 	}
 	t.stores = append(t.stores, ledger)
 	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Rules: cfg.Rules(), Version: version, Log: log})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if cfg.Broker.Embedded != nil {
 		if t.broker, err = broker.New(*cfg.Broker.Embedded, log); err != nil {
-			return nil, fmt.Errorf("broker: %w", err)
+			return fmt.Errorf("broker: %w", err)
 		}
 	}
 	t.web, err = web.New(cfg.Web, web.Sources{
@@ -87,9 +90,9 @@ func newTwin(ctx context.Context, cfg *configs.Twin, log *slog.Logger) (t *twinR
 		Metrics: t.meters.handler(t.model), Ready: t.model.Ready,
 	}, version, log)
 	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+		return fmt.Errorf("web: %w", err)
 	}
-	return t, nil
+	return nil
 }
 
 func (t *twinRole) openHistory(ctx context.Context) (twin.History, error) {
