@@ -18,6 +18,17 @@ import (
 // gateway whose file was not given.
 func CheckSite(files []File) (problems, notes Problems) {
 	sites := map[string]*site{}
+	firstSite, strangers := "", Problems(nil)
+	for i := range files {
+		name, ok := files[i].siteName()
+		switch {
+		case !ok:
+		case firstSite == "":
+			firstSite = name
+		case name != firstSite:
+			strangers = append(strangers, files[i].at(0, "site", name, firstSite+", as in the other files, or else they are not held against each other"))
+		}
+	}
 	of := func(group string) *site {
 		if sites[group] == nil {
 			sites[group] = &site{gateways: map[string]gatewayPlace{}, machines: map[string]machinePlace{}, signals: map[string]signalPlace{}}
@@ -38,7 +49,21 @@ func CheckSite(files []File) (problems, notes Problems) {
 	for _, s := range sites {
 		all, maybe = append(all, s.problems...), append(maybe, s.notes...)
 	}
-	return sorted(all), sorted(maybe)
+	return sorted(all), sorted(append(maybe, strangers...))
+}
+
+// siteName gives the site of a gateway's or a twin's file; a demo is a site of
+// its own.
+func (f *File) siteName() (string, bool) {
+	switch {
+	case f.Kind == KindDemo:
+		return "", false
+	case f.Twin != nil:
+		return f.Twin.Site, true
+	case len(f.Gateways) > 0:
+		return f.Gateways[0].Site, true
+	}
+	return "", false
 }
 
 // group tells which files belong together: a demo is a site of its own.

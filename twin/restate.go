@@ -33,6 +33,9 @@ func (t *Twin) load(ctx context.Context) {
 			t.notice("ledger", err.Error())
 		}
 	}
+	if ctx.Err() != nil {
+		return
+	}
 	if open, err := t.opts.Ledger.Alerts(ctx, plant.Span{}, true); err != nil {
 		t.log.Warn("open alerts not read", "error", err)
 		t.notice("ledger", err.Error())
@@ -106,7 +109,9 @@ func (t *Twin) filled(ctx context.Context, m *machine, past plant.Past, last mar
 	span := plant.Span{From: t.now().Add(-memory), To: t.now()}
 	rec, err := t.opts.History.Record(ctx, m.cfg.ID, []string{}, span)
 	if err != nil {
-		t.log.Warn("history not read", "machine", m.cfg.ID, "error", err)
+		if ctx.Err() == nil {
+			t.log.Warn("history not read", "machine", m.cfg.ID, "error", err)
+		}
 		return span.From, true // whoever knows nothing folds all again, once history is there
 	}
 	segments := past.Segments
@@ -252,7 +257,7 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 		end = max(end, b.Complete.To)
 	}
 	for at := from; at <= end; at = at.Add(restateChunk) {
-		span := plant.Span{From: at, To: min(at.Add(restateChunk), end+1)}
+		span := plant.Span{From: at, To: min(at.Add(restateChunk), end+plant.Millisecond)}
 		rec, err := t.opts.History.Record(ctx, m.cfg.ID, m.roleSignals, span)
 		if err != nil {
 			return nil, base, err

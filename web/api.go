@@ -232,7 +232,7 @@ func (s *Server) registerAlerts(api huma.API) {
 				return problem(http.StatusNotFound, "no alert %q; open ones are at /api/v1/alerts?open=true", in.ID)
 			})
 		}
-		s.log.InfoContext(ctx, "alert acknowledged", "alert", in.ID, "by", in.Body.By)
+		s.log.InfoContext(ctx, "alert acknowledged", "alert", in.ID, "by", alert.AckedBy, "asked_by", in.Body.By)
 		return &body[plant.Alert]{alert}, nil
 	})
 	huma.Register(api, get("session", "/session", "What the caller may do", "Tells whether actions are taken from where the caller is, and if not, why."), s.session)

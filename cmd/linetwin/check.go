@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -36,11 +37,15 @@ func (a *app) runCheck(names []string, o configs.Options) error {
 			return err
 		default:
 			files = append(files, f)
-			fmt.Fprintf(a.stdout, "%s: ok (%s)\n", name, f.Kind)
 		}
 	}
 	between, notes := configs.CheckSite(files)
 	all = append(all, between...)
+	for _, f := range files {
+		if !slices.ContainsFunc(all, func(p configs.Problem) bool { return p.File == f.Name }) {
+			fmt.Fprintf(a.stdout, "%s: ok (%s)\n", f.Name, f.Kind)
+		}
+	}
 	for _, n := range notes {
 		fmt.Fprintln(a.stdout, "note:", n)
 	}

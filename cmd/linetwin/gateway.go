@@ -31,6 +31,7 @@ func (a *app) gateway() *cobra.Command {
 				return err
 			}
 			log.Info("gateway starts", "gateway", cfg.Gateway, "area", cfg.Area, "devices", len(cfg.Devices), "brokers", cfg.Wire.Brokers, "version", version)
+			defer func() { log.Info("gateway stops", "gateway", cfg.Gateway, "waiting", g.core.Status().Waiting) }()
 			return g.run(cmd.Context())
 		},
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -18,13 +20,17 @@ func (a *app) trust() *cobra.Command {
 			"those that were refused. With the beginning of a refused certificate's fingerprint, trust it.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			// Nothing is made here: a mistyped folder must not become a new identity.
+			if _, err := os.Stat(filepath.Join(folder, "own")); err != nil {
+				return fmt.Errorf("no certificates in %s; the gateway's setting \"certificates\" names the folder, seen from its working folder", folder)
+			}
 			pki := &opcua.PKI{Folder: folder}
 			if len(args) == 1 {
 				c, err := pki.Promote(args[0])
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(a.stdout, "trusted %s (%s)\n", c.Fingerprint, c.Subject)
+				_, err = fmt.Fprintf(a.stdout, "trusted %s (%s); a gateway that runs connects within 30 s\n", c.Fingerprint, c.Subject)
 				return err
 			}
 			return a.listCertificates(pki)

@@ -38,6 +38,7 @@ func (a *app) twin() *cobra.Command {
 			}
 			defer t.close()
 			log.Info("twin starts", "site", cfg.Site, "version", version)
+			defer log.Info("twin stops", "site", cfg.Site)
 			return t.run(cmd.Context(), func(url string) { fmt.Fprintln(a.stdout, "LineTwin is at", url) })
 		},
 	}

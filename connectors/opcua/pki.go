@@ -122,8 +122,13 @@ func (p *PKI) Promote(prefix string) (Certificate, error) {
 			found = append(found, c)
 		}
 	}
-	if len(found) != 1 {
-		return Certificate{}, fmt.Errorf("promote certificate %q: %d of %d rejected ones fit", prefix, len(found), len(rejected))
+	switch {
+	case len(rejected) == 0:
+		return Certificate{}, fmt.Errorf("trust certificate %q: no refused certificate is in %s", prefix, p.path("rejected"))
+	case len(found) == 0:
+		return Certificate{}, fmt.Errorf("trust certificate %q: none of the %d refused certificates in %s begins so", prefix, len(rejected), p.path("rejected"))
+	case len(found) > 1:
+		return Certificate{}, fmt.Errorf("trust certificate %q: %d refused certificates begin so; give more digits", prefix, len(found))
 	}
 	return found[0], p.Trust(found[0].DER)
 }

@@ -368,7 +368,7 @@ func TestTrust(t *testing.T) {
 	if _, err := p.Promote("0123"); err == nil {
 		t.Error("promoted by four digits")
 	}
-	if _, err := p.Promote("ffffffffffffffff"); err == nil || !strings.Contains(err.Error(), "0 of 1") {
+	if _, err := p.Promote("ffffffffffffffff"); err == nil || !strings.Contains(err.Error(), "none of the 1 refused") {
 		t.Errorf("promote what is not there: %v", err)
 	}
 	bc, _ := describe("", b)
