@@ -79,7 +79,27 @@ func read(file string, into section) error {
 	if err != nil {
 		return err
 	}
+	if err := rightRole(file, root, into); err != nil {
+		return err
+	}
 	return decode(file, root, into, Options{})
+}
+
+// rightRole tells at once when a role is given another role's file, in place
+// of every key that it does not know.
+func rightRole(file string, root *yaml.Node, into section) error {
+	twins := child(root, "areas") != nil
+	switch kind := kindOf(root); into.(type) {
+	case *Gateway:
+		if kind == KindTwin && twins {
+			return fmt.Errorf("%s is a twin's file, not a gateway's; run: linetwin twin %s", file, file)
+		}
+	case *Twin:
+		if kind == KindGateway && !twins {
+			return fmt.Errorf("%s is a gateway's file, not a twin's; run: linetwin gateway %s", file, file)
+		}
+	}
+	return nil
 }
 
 // decode brings a document into a section and has it checked.

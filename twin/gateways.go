@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"slices"
 	"time"
 
 	"linetwin/plant"
@@ -44,6 +45,12 @@ func (g *gateway) died(now plant.Time) {
 	if g.live.Online {
 		g.live.Online, g.live.Since = false, now
 		g.live.MadeRate, g.live.StoredRate, g.live.LagMs = 0, 0, nil
+		// Nobody can vouch for its devices now.
+		g.live.Devices = slices.Clone(g.live.Devices)
+		for i := range g.live.Devices {
+			d := &g.live.Devices[i]
+			d.Link, d.Reason, d.Since, d.NextTry = plant.LinkDown, "the gateway is away", now, 0
+		}
 		g.changed = true
 	}
 }

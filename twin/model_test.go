@@ -360,3 +360,34 @@ func TestLastMachineAway(t *testing.T) {
 		})
 	}
 }
+
+// TestGatewayAway: what a gateway said of its devices does not outlive it.
+func TestGatewayAway(t *testing.T) {
+	r := newRig(t)
+	status := plant.GatewayStatus{Area: area, Gateway: gatewayID, Time: begin, Made: 5,
+		Devices: []plant.DeviceStatus{{Machine: "press", Link: plant.LinkFlowing}}}
+	r.twin.Status(status)
+	shown := func() plant.GatewayLive {
+		g := r.twin.Snapshot().Gateways
+		if len(g) != 1 {
+			t.Fatalf("gateways: %+v", g)
+		}
+		return g[0]
+	}
+	if g := shown(); !g.Online || g.Devices[0].Link != plant.LinkFlowing {
+		t.Errorf("there: %+v", g)
+	}
+	r.setClock(begin.Add(time.Minute))
+	r.twin.Death(area, gatewayID, begin.Add(time.Minute))
+	if g := shown(); g.Online || g.Devices[0].Link != plant.LinkDown || g.Since != begin.Add(time.Minute) || g.Made != 5 {
+		t.Errorf("away: %+v", g)
+	}
+	if status.Devices[0].Link != plant.LinkFlowing {
+		t.Error("the gateway's own status was changed")
+	}
+	r.twin.Birth(plant.GatewayBirth{Area: area, Gateway: gatewayID, Session: "s2", First: 1})
+	r.twin.Status(status)
+	if g := shown(); !g.Online || g.Devices[0].Link != plant.LinkFlowing {
+		t.Errorf("back: %+v", g)
+	}
+}
