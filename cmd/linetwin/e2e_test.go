@@ -62,7 +62,10 @@ func (f *factory) stand() truth {
 	f.t.Helper()
 	now := mustGet[truth](f.t, f.control+"/ledger")
 	for _, m := range now.Machines {
-		post(f.t, f.control+"/jam", map[string]any{"machine": m.Machine, "fault": 7, "seconds": 3600 * f.speed})
+		// One that is jammed already is waited for: it would go on by itself.
+		eventually(f.t, m.Machine+" is stopped", func() bool {
+			return tryPost(f.t, f.control+"/jam", map[string]any{"machine": m.Machine, "fault": 7, "seconds": 3600 * f.speed}) == nil
+		})
 	}
 	time.Sleep(2 * time.Second) // longer than the slowest poll and its heartbeat
 	return mustGet[truth](f.t, f.control+"/ledger")

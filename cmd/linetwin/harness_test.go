@@ -180,6 +180,13 @@ func mustGet[T any](t *testing.T, url string) T {
 
 func post(t *testing.T, url string, body any) {
 	t.Helper()
+	if err := tryPost(t, url, body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tryPost(t *testing.T, url string, body any) error {
+	t.Helper()
 	raw, err := json.Marshal(body)
 	if err != nil {
 		t.Fatal(err)
@@ -191,8 +198,9 @@ func post(t *testing.T, url string, body any) {
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(res.Body)
-		t.Fatalf("post %s: %s %s", url, res.Status, b)
+		return fmt.Errorf("post %s: %s %s", url, res.Status, b)
 	}
+	return nil
 }
 
 // factory is the whole chain as separate processes: simulated plant,

@@ -120,7 +120,7 @@ func outage(t *testing.T, d *historytest.Influxd) {
 	if err := h.Write(t.Context(), batches); !errors.Is(err, plant.ErrOffline) {
 		t.Errorf("write while it is away: %v", err)
 	}
-	if _, err := h.Record(t.Context(), "m", nil, plant.Span{From: 1, To: 2}); !errors.Is(err, plant.ErrOffline) {
+	if _, err := h.Record(t.Context(), "m", nil, plant.Span{From: 1, To: 2 * plant.Millisecond}); !errors.Is(err, plant.ErrOffline) {
 		t.Errorf("read while it is away: %v", err)
 	}
 	d.Start(t)
