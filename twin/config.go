@@ -68,14 +68,16 @@ type MachineConfig struct {
 
 // CharacteristicConfig is a quality characteristic measured by a signal.
 type CharacteristicConfig struct {
-	ID      string     `yaml:"id"`
-	Signal  string     `yaml:"signal"`
-	Name    plant.Name `yaml:"name,omitempty"`
-	Unit    string     `yaml:"unit,omitempty"`
-	LSL     *float64   `yaml:"lsl,omitempty"`
-	USL     *float64   `yaml:"usl,omitempty"`
-	Target  *float64   `yaml:"target,omitempty"`
-	Trigger string     `yaml:"trigger,omitempty"` // signal whose change marks a new measurement, as a serial number
+	ID     string     `yaml:"id"`
+	Signal string     `yaml:"signal"`
+	Name   plant.Name `yaml:"name,omitempty"`
+	Unit   string     `yaml:"unit,omitempty"`
+	LSL    *float64   `yaml:"lsl,omitempty"`
+	USL    *float64   `yaml:"usl,omitempty"`
+	Target *float64   `yaml:"target,omitempty"`
+	// Trigger is the signal whose change marks a new measurement, as a serial
+	// number. It is not used yet: equal values in a row are one measurement.
+	Trigger string `yaml:"trigger,omitempty"`
 }
 
 const (

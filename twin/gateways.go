@@ -10,8 +10,7 @@ import (
 // gateway is a gateway as the twin sees it.
 type gateway struct {
 	live    plant.GatewayLive
-	last    plant.GatewayStatus // the status before live's
-	newest  plant.Time          // newest claim of a live batch
+	newest  plant.Time // newest claim of a live batch
 	changed bool
 	session string
 	// backlog is the span of what came in late in this session.
@@ -56,14 +55,14 @@ func (g *gateway) died(now plant.Time) {
 }
 
 func (g *gateway) told(s plant.GatewayStatus, now plant.Time) {
-	g.last = g.live.GatewayStatus
+	last := g.live.GatewayStatus
 	g.live.GatewayStatus = s
 	g.live.LastSeen, g.changed = now, true
 	offset := s.Time.Sub(now).Milliseconds()
 	g.live.ClockMs = &offset
-	if dt := s.Time.Sub(g.last.Time); dt > 0 && dt < time.Minute && g.last.Started == s.Started {
-		g.live.MadeRate = perSecond(g.last.Made, s.Made, dt)
-		g.live.StoredRate = perSecond(g.last.Stored, s.Stored, dt)
+	if dt := s.Time.Sub(last.Time); dt > 0 && dt < time.Minute && last.Started == s.Started {
+		g.live.MadeRate = perSecond(last.Made, s.Made, dt)
+		g.live.StoredRate = perSecond(last.Stored, s.Stored, dt)
 	}
 	g.most = max(g.most, s.Waiting)
 }

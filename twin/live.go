@@ -20,8 +20,8 @@ type broadcaster struct {
 
 func newBroadcaster() *broadcaster { return &broadcaster{readers: map[int]chan plant.Change{}} }
 
-// watches tells whether changes of a machine's signals are wanted.
-func (b *broadcaster) watches(string) bool {
+// watched tells whether anybody listens.
+func (b *broadcaster) watched() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.readers) > 0

@@ -33,14 +33,12 @@ type machine struct {
 	characteristics []plant.Characteristic
 	roles           map[string]plant.Role // signal -> role
 	roleSignals     []string              // signals that the fold reads
-	triggers        map[string]string     // trigger signal -> measured signal
 
 	track   *track
 	tail    []tailed // what came while the track is folded again; nil when it is not
 	folding bool
 	gateway string
-	last    plant.Time // twin's clock when a batch last came
-	loaded  bool       // the ledger's past is in memory
+	loaded  bool // the ledger's past is in memory
 }
 
 // tailed is a batch as a track takes it.
@@ -83,7 +81,7 @@ func newLine(cfg *Config, area string, lc *LineConfig) (*line, error) {
 }
 
 func newMachine(cfg *Config, l *line, mc *MachineConfig) *machine {
-	m := &machine{line: l, cfg: mc, roles: map[string]plant.Role{}, triggers: map[string]string{}}
+	m := &machine{line: l, cfg: mc, roles: map[string]plant.Role{}}
 	states, ok := cfg.StateMaps[mc.States]
 	if !ok {
 		states = PackML()
@@ -104,9 +102,6 @@ func newMachine(cfg *Config, l *line, mc *MachineConfig) *machine {
 	for _, c := range mc.Characteristics {
 		m.characteristics = append(m.characteristics, plant.Characteristic{
 			ID: c.ID, Machine: mc.ID, Signal: c.Signal, Name: c.Name, Unit: c.Unit, LSL: c.LSL, USL: c.USL, Target: c.Target})
-		if c.Trigger != "" {
-			m.triggers[c.Trigger] = c.Signal
-		}
 	}
 	m.track = &track{model: model, every: checkpointLive}
 	return m

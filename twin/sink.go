@@ -114,7 +114,6 @@ func (t *Twin) Batch(b *plant.Batch) {
 		t.notice("history", "more waits for history than memory may hold; gateways keep the rest")
 	}
 	t.mu.Lock()
-	t.applied += uint64(len(b.Readings))
 	t.gatewayLocked(b.Area, b.Gateway).got(b, now)
 	alerts := t.signalsLocked(b, now)
 	if m := t.machines[b.Machine]; m != nil {
@@ -135,7 +134,7 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 		t.signals[b.Machine] = known
 	}
 	var alerts []plant.Alert
-	watched := t.live.watches(b.Machine)
+	watched := t.live.watched()
 	var shown []plant.SignalNow
 	for i := range b.Readings {
 		r := &b.Readings[i]
@@ -169,7 +168,7 @@ const ahead = time.Minute
 // because no figure can hold it, it names: data from before all that can be
 // folded again, and data from the future.
 func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
-	m.gateway, m.last = b.Gateway, now
+	m.gateway = b.Gateway
 	claim, limit := b.Complete, now.Add(ahead)
 	if claim.To < now.Add(-memory) {
 		return "data older than 8 days is in history only: " + claim.To.String()

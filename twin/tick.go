@@ -33,7 +33,7 @@ func (t *Twin) tickLoop(ctx context.Context) error {
 // showLines sends the lines that changed; all of them when all is set, for
 // time in state and data age go on also when nothing comes in.
 func (t *Twin) showLines(all bool) {
-	if !t.live.watches("") {
+	if !t.live.watched() {
 		return
 	}
 	now := t.now()

@@ -85,7 +85,6 @@ type Twin struct {
 	rules    *rules.Engine
 	notices  map[string]*plant.Notice
 	types    map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
-	applied  uint64                // readings applied since the start
 }
 
 // New makes a twin of the site in cfg, which Check has found right.
