@@ -64,7 +64,8 @@ func (t *Twin) loadPublished(ctx context.Context, l *line, now plant.Time) error
 // revision of those that changed since.
 func (t *Twin) publish(ctx context.Context) {
 	now := t.now()
-	var raised []plant.Revision
+	raised := t.unsaved // what the ledger could not take the last time comes first
+	t.unsaved = nil
 	t.mu.Lock()
 	for _, l := range t.lines {
 		raised = append(raised, l.publish(now)...)
@@ -73,6 +74,7 @@ func (t *Twin) publish(ctx context.Context) {
 	for _, r := range raised {
 		t.log.Info("closed shift restated", "line", r.Line, "shift", r.Shift, "revision", r.Number, "reason", r.Reason)
 		if err := t.opts.Ledger.SaveRevision(ctx, r); err != nil {
+			t.unsaved = append(t.unsaved, r)
 			t.notice("ledger", err.Error())
 		}
 	}

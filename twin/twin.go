@@ -76,6 +76,8 @@ type Twin struct {
 	pending *alertBook
 	loaded  chan struct{} // closed once the ledger is read: only then batches are applied
 
+	unsaved []plant.Revision // that the ledger could not take yet; of flush alone
+
 	mu       sync.RWMutex
 	lines    []*line
 	lineByID map[string]*line
