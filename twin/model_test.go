@@ -154,10 +154,10 @@ func TestRevision(t *testing.T) {
 		r.twin.Batch(b)
 	}
 	r.eventually("the shift is restated", published(1))
-	revisions, err := r.ledger.Revisions(context.Background(), "line", plant.Span{From: begin, To: end})
-	if err != nil || len(revisions) != 1 || revisions[0].Number != 1 || revisions[0].Shift != begin {
-		t.Errorf("ledger: %+v %v", revisions, err)
-	}
+	r.eventually("the ledger has the revision", func() bool { // it is saved just after it is shown
+		revisions, err := r.ledger.Revisions(context.Background(), "line", plant.Span{From: begin, To: end})
+		return err == nil && len(revisions) == 1 && revisions[0].Number == 1 && revisions[0].Shift == begin
+	})
 	before := shift()
 	r.close()
 	r.start()
