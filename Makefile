@@ -37,10 +37,13 @@ web/ui/dist/index.html: web/ui/node_modules/.installed $(UI_SOURCES)
 $(INFLUXD):
 	GOBIN=$(TOOLS)/bin $(GO) install github.com/influxdata/influxdb/cmd/influxd@v1.8.10
 
-NPM_PEERS := $(TOOLS)/npm/node_modules/sparkplug-payload/package.json
+# Foreign programs of other makers that tests talk to.
+PEERS     := sparkplug-payload@1.0.3 modbus-serial@8.0.25 node-opcua@2.165.1
+NPM_PEERS := $(TOOLS)/npm/.installed
 
-$(NPM_PEERS):
-	npm install --prefix $(TOOLS)/npm --no-audit --no-fund --loglevel=error sparkplug-payload@1.0.3
+$(NPM_PEERS): Makefile
+	npm install --prefix $(TOOLS)/npm --ignore-scripts --no-audit --no-fund --loglevel=error $(PEERS)
+	touch $@
 
 # Debian's programs that tests talk to. Without root they must be there, or
 # their tests are skipped and named at the end.
