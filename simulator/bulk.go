@@ -8,7 +8,6 @@ import (
 
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
-	"github.com/simonvetter/modbus"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -30,7 +29,7 @@ type BulkPlant struct {
 	count  int
 	ready  chan struct{}
 	opcua  *opcuaServer
-	modbus *modbusServer
+	modbus *bulkModbus
 	der    []byte
 
 	mu   sync.Mutex // held while nodes are read
@@ -68,8 +67,7 @@ func Bulk(cfg BulkConfig) (*BulkPlant, error) {
 		}
 	}
 	b.opcua = opcuaConfig{address: cfg.OPCUA, identity: who, tick: max(opcuaTick, min(cfg.Every/10, 100*time.Millisecond)), nodes: nodes, lock: &b.mu, sync: b.sync}.server()
-	b.modbus = newModbusServer("bulk", cfg.Modbus, 0)
-	b.modbus.handler = bulkRegisters{b}
+	b.modbus = &bulkModbus{plant: b, address: cfg.Modbus}
 	return b, nil
 }
 
@@ -93,17 +91,21 @@ func (b *BulkPlant) Run(ctx context.Context) error {
 	if err := b.modbus.listen(); err != nil {
 		return err
 	}
-	defer b.modbus.refuse()
 	if err := b.opcua.open(); err != nil {
+		b.modbus.listener.Close()
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.modbus.run(ctx) })
 	group.Go(func() error { return b.opcua.run(ctx) })
 	close(b.ready)
 	return group.Wait()
 }
 
-func (b *BulkPlant) sync() { b.tick = time.Now().UnixNano() / int64(b.every) }
+// now gives how often the numbers have changed.
+func (b *BulkPlant) now() int64 { return time.Now().UnixNano() / int64(b.every) }
+
+func (b *BulkPlant) sync() { b.tick = b.now() }
 
 func (b *BulkPlant) value(i int) *ua.DataValue {
 	return &ua.DataValue{
@@ -111,41 +113,4 @@ func (b *BulkPlant) value(i int) *ua.DataValue {
 		Value:           ua.MustVariant(uint32(b.tick + int64(i))),
 		SourceTimestamp: time.Unix(0, b.tick*int64(b.every)), ServerTimestamp: time.Now(),
 	}
-}
-
-// bulkRegisters is the Modbus side of a bulk plant.
-type bulkRegisters struct{ *BulkPlant }
-
-// HandleHoldingRegisters answers function 3.
-func (b bulkRegisters) HandleHoldingRegisters(r *modbus.HoldingRegistersRequest) ([]uint16, error) {
-	if r.IsWrite || r.UnitId != 1 {
-		return nil, modbus.ErrIllegalFunction
-	}
-	if int(r.Addr)+int(r.Quantity) > b.count {
-		return nil, modbus.ErrIllegalDataAddress
-	}
-	b.mu.Lock()
-	b.sync()
-	tick := b.tick
-	b.mu.Unlock()
-	out := make([]uint16, r.Quantity)
-	for i := range out {
-		out[i] = uint16(tick + int64(r.Addr) + int64(i))
-	}
-	return out, nil
-}
-
-// HandleInputRegisters refuses: there are none.
-func (b bulkRegisters) HandleInputRegisters(*modbus.InputRegistersRequest) ([]uint16, error) {
-	return nil, modbus.ErrIllegalFunction
-}
-
-// HandleCoils refuses: there are none.
-func (b bulkRegisters) HandleCoils(*modbus.CoilsRequest) ([]bool, error) {
-	return nil, modbus.ErrIllegalFunction
-}
-
-// HandleDiscreteInputs refuses: there are none.
-func (b bulkRegisters) HandleDiscreteInputs(*modbus.DiscreteInputsRequest) ([]bool, error) {
-	return nil, modbus.ErrIllegalFunction
 }
