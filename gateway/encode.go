@@ -8,30 +8,53 @@ import (
 	"linetwin/plant"
 )
 
-// encoder turns batches into a block. It is used again and again; nothing is
-// allocated once its maps and buffers have grown. Not for concurrent use.
+// encoder turns batches into a block. It is used again and again, and keeps
+// what it knows of machines and signals from one block to the next: a reading
+// whose signal follows the one before it, as in the last batch, costs no look
+// into a map. Nothing is allocated once it has met every signal. Not for
+// concurrent use.
 type encoder struct {
 	pack     *packer // nil: never compress
+	block    uint64  // counts the blocks: what a machine or word holds of an older one is void
 	machines map[string]*machineCode
-	free     []*machineCode
-	strings  map[string]int
+	present  int              // machines in the block
+	names    map[string]*word // of signals
+	texts    map[string]int   // other strings in the block
+	strings  int              // all strings in the block
 	counts   []byte
 	body     []byte
 	raw      []byte
 	info     blockInfo
 }
 
-// machineCode is what an encoder remembers of a machine within a block.
+// machineCode is what an encoder remembers of a machine.
 type machineCode struct {
+	block   uint64
 	index   int
 	through plant.Time
-	series  map[seriesKey]int
-	states  []seriesState
+	series  []series
+	find    map[seriesKey]int // into series
+	present int               // series in the block
+}
+
+// series is a signal's readings of one kind.
+type series struct {
+	key   seriesKey
+	name  *word
+	block uint64
+	index int // in the block
+	state seriesState
 }
 
 type seriesKey struct {
 	signal string
 	kind   plant.Kind
+}
+
+// word is a string and its index in a block.
+type word struct {
+	block uint64
+	index int
 }
 
 // seriesState is what stood last in a series: both ends of the codec keep it
@@ -47,18 +70,13 @@ type seriesState struct {
 }
 
 func newEncoder(p *packer) *encoder {
-	return &encoder{pack: p, machines: map[string]*machineCode{}, strings: map[string]int{}}
+	return &encoder{pack: p, block: 1, machines: map[string]*machineCode{}, names: map[string]*word{}, texts: map[string]int{}}
 }
 
 func (e *encoder) reset() {
-	for _, m := range e.machines {
-		m.through = 0
-		clear(m.series)
-		m.states = m.states[:0]
-		e.free = append(e.free, m)
-	}
-	clear(e.machines)
-	clear(e.strings)
+	e.block++
+	clear(e.texts)
+	e.present, e.strings = 0, 0
 	e.counts, e.body, e.info = e.counts[:0], e.body[:0], blockInfo{}
 }
 
@@ -76,16 +94,7 @@ func (e *encoder) add(b *plant.Batch, kept plant.Time) {
 	e.info.widen(b.Complete.To)
 	e.counts = binary.AppendUvarint(e.counts, uint64(len(b.Readings)))
 
-	m, known := e.machines[b.Machine]
-	if !known {
-		if n := len(e.free); n > 0 {
-			m, e.free = e.free[n-1], e.free[:n-1]
-		} else {
-			m = &machineCode{series: map[seriesKey]int{}}
-		}
-		m.index = len(e.machines)
-		e.machines[b.Machine] = m
-	}
+	m, known := e.machine(b.Machine)
 	unit := plant.Millisecond
 	if !wholeMillis(m.through, b) {
 		unit = 1
@@ -102,13 +111,47 @@ func (e *encoder) add(b *plant.Batch, kept plant.Time) {
 	e.body = binary.AppendVarint(e.body, int64((b.Complete.To-b.Complete.From)/unit))
 	m.through = b.Complete.To
 
-	at, series := b.Complete.To, -1
+	at, slot, index := b.Complete.To, -1, -1
 	for i := range b.Readings {
 		r := &b.Readings[i]
-		e.info.widen(r.Time)
-		series = e.reading(m, r, series, int64((r.Time-at)/unit))
+		slot = m.slot(e, r, slot+1)
+		index = e.reading(m, &m.series[slot], r, index, int64((r.Time-at)/unit))
 		at = r.Time
 	}
+}
+
+// machine gives a machine's code, and whether it is in the block already.
+func (e *encoder) machine(name string) (m *machineCode, known bool) {
+	m = e.machines[name]
+	if m == nil {
+		m = &machineCode{find: map[seriesKey]int{}}
+		e.machines[name] = m
+	}
+	if m.block == e.block {
+		return m, true
+	}
+	m.block, m.index, m.through, m.present = e.block, e.present, 0, 0
+	e.present++
+	return m, false
+}
+
+// slot gives the place of a reading's series, which is likely at guess.
+func (m *machineCode) slot(e *encoder, r *plant.Reading, guess int) int {
+	key := seriesKey{r.Signal, r.Value.Kind()}
+	if guess < len(m.series) && m.series[guess].key == key {
+		return guess
+	}
+	if i, known := m.find[key]; known {
+		return i
+	}
+	name := e.names[r.Signal]
+	if name == nil {
+		name = &word{}
+		e.names[r.Signal] = name
+	}
+	m.find[key] = len(m.series)
+	m.series = append(m.series, series{key: key, name: name})
+	return len(m.series) - 1
 }
 
 func wholeMillis(through plant.Time, b *plant.Batch) bool {
@@ -119,26 +162,24 @@ func wholeMillis(through plant.Time, b *plant.Batch) bool {
 	return odd == 0
 }
 
-// reading appends one reading and gives its series.
-func (e *encoder) reading(m *machineCode, r *plant.Reading, before int, later int64) int {
-	key := seriesKey{r.Signal, r.Value.Kind()}
-	index, known := m.series[key]
+// reading appends one reading and gives its series' index in the block.
+func (e *encoder) reading(m *machineCode, s *series, r *plant.Reading, before int, later int64) int {
+	known := s.block == e.block
 	if !known {
-		index = len(m.states)
-		m.series[key] = index
-		m.states = append(m.states, seriesState{kind: key.kind})
+		s.block, s.index, s.state = e.block, m.present, seriesState{kind: s.key.kind}
+		m.present++
 	}
 	at := len(e.body)
 	e.body = append(e.body, 0)
 	var control byte
-	if index == before+1 {
+	if s.index == before+1 {
 		control |= ctlNext
 	} else {
-		e.body = binary.AppendUvarint(e.body, uint64(index))
+		e.body = binary.AppendUvarint(e.body, uint64(s.index))
 	}
 	if !known {
-		e.string(r.Signal)
-		e.body = append(e.body, byte(key.kind))
+		e.name(s.name, s.key.signal)
+		e.body = append(e.body, byte(s.key.kind))
 	}
 	if later == 0 {
 		control |= ctlTime
@@ -155,8 +196,8 @@ func (e *encoder) reading(m *machineCode, r *plant.Reading, before int, later in
 		control |= ctlReason
 		e.string(r.Reason)
 	}
-	e.body[at] = control | e.value(&m.states[index], r.Value)<<ctlForm
-	return index
+	e.body[at] = control | e.value(&s.state, r.Value)<<ctlForm
+	return s.index
 }
 
 // value appends what a value needs behind the control byte and gives its form.
@@ -259,13 +300,27 @@ func findDecimal(f float64) (m int64, k int, single, ok bool) {
 
 // string appends the index of s, and s itself at its first use.
 func (e *encoder) string(s string) {
-	i, known := e.strings[s]
+	i, known := e.texts[s]
 	if !known {
-		i = len(e.strings)
-		e.strings[s] = i
+		i = e.strings
+		e.texts[s] = i
 	}
+	e.indexed(i, known, s)
+}
+
+// name is string for the name of a signal.
+func (e *encoder) name(w *word, s string) {
+	known := w.block == e.block
+	if !known {
+		w.block, w.index = e.block, e.strings
+	}
+	e.indexed(w.index, known, s)
+}
+
+func (e *encoder) indexed(i int, known bool, s string) {
 	e.body = binary.AppendUvarint(e.body, uint64(i))
 	if !known {
+		e.strings++
 		e.body = appendString(e.body, s)
 	}
 }
