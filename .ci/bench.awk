@@ -83,10 +83,24 @@ function rates(    p) {
   row("Modbus: plan, check and decode, without network", perSecond("connectors/modbus Poll10000Registers", 10000), "readings")
 }
 
+function overload(    b) {
+  b = "cmd/linetwin GatewayOverload"
+  print "\n| asked for more than it can do | |"
+  print "|---|--:|"
+  print "| peak, readings a second | " rate(b, "peak/s") " |"
+  print "| offered, readings a second | " rate(b, "offered/s") " |"
+  print "| goodput, share of the peak | " num(b, "goodput-%", "%.0f %%") " |"
+  print "| RSS, against a gateway at its ease | " num(b, "rss-%", "%.0f %%") " |"
+  print "| age of what arrives, p50 / p99, in intervals | " num(b, "age-p50-intervals", "%.2f") " / " num(b, "age-p99-intervals", "%.2f") " |"
+  print "| left out, readings a second | " rate(b, "shed/s") " |"
+  print "| read or counted as left out, share of what was offered | " num(b, "accounted-%", "%.1f %%") " |"
+}
+
 END {
   print machine "; commit " commit "; load average before, between and after: " load
   gateways()
   latencies()
+  overload()
   rates()
   if (skipped) print "\nnot measured:" skipped
 }

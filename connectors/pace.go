@@ -15,9 +15,9 @@ type grid struct {
 	timer *time.Timer
 }
 
-// wait returns at the next time of the grid, and tells whether that is more
-// than one interval late.
-func (g *grid) wait(ctx context.Context) (late bool, err error) {
+// wait returns at the next time of the grid, and tells how many times of it
+// have passed without a look.
+func (g *grid) wait(ctx context.Context) (skipped int64, err error) {
 	now := time.Now()
 	if g.next.IsZero() {
 		g.next = now
@@ -32,16 +32,16 @@ func (g *grid) wait(ctx context.Context) (late bool, err error) {
 		case <-g.timer.C:
 		case <-ctx.Done():
 			g.timer.Stop()
-			return false, ctx.Err()
+			return 0, ctx.Err()
 		}
 		now = time.Now()
 	}
 	if ctx.Err() != nil {
-		return false, ctx.Err()
+		return 0, ctx.Err()
 	}
-	behind := max(now.Sub(g.next), 0)
-	g.next = g.next.Add(g.every * (1 + behind/g.every))
-	return behind > g.every, nil
+	skipped = int64(max(now.Sub(g.next), 0) / g.every)
+	g.next = g.next.Add(g.every * time.Duration(1+skipped))
+	return skipped, nil
 }
 
 // Backoff says how long a device is left alone after failures in a row: not at

@@ -12,21 +12,21 @@ func TestGridNeitherDriftsNorBunches(t *testing.T) {
 		start := time.Now()
 		g := grid{every: 100 * time.Millisecond}
 		for i, c := range []struct {
-			busy time.Duration // after the look
-			at   time.Duration // of the look
-			late bool
+			busy    time.Duration // after the look
+			at      time.Duration // of the look
+			skipped int64
 		}{
 			{busy: 30 * time.Millisecond, at: 0},
 			{busy: 99 * time.Millisecond, at: 100 * time.Millisecond},
 			{busy: 150 * time.Millisecond, at: 200 * time.Millisecond}, // over into the next one's time
 			{busy: 0, at: 350 * time.Millisecond},                      // begins late, but by less than an interval
 			{busy: 510 * time.Millisecond, at: 400 * time.Millisecond}, // back on the grid
-			{busy: 0, at: 910 * time.Millisecond, late: true},          // four were left out
+			{busy: 0, at: 910 * time.Millisecond, skipped: 4},          // four were left out
 			{busy: 0, at: 1000 * time.Millisecond}, {busy: 0, at: 1100 * time.Millisecond},
 		} {
-			late, err := g.wait(t.Context())
-			if at := time.Since(start); err != nil || at != c.at || late != c.late {
-				t.Errorf("look %d at %v (late %v, error %v), want %v (%v)", i, at, late, err, c.at, c.late)
+			skipped, err := g.wait(t.Context())
+			if at := time.Since(start); err != nil || at != c.at || skipped != c.skipped {
+				t.Errorf("look %d at %v (%d skipped, error %v), want %v (%d)", i, at, skipped, err, c.at, c.skipped)
 			}
 			time.Sleep(c.busy)
 		}

@@ -97,7 +97,7 @@ func (s *Supervisor) Deadbands() map[string]float64 { return s.deadbands }
 // further failed looks, and those in which the next attempt to connect is not
 // due yet, give an empty round that only moves Through. The error is ctx's.
 func (s *Supervisor) Next(ctx context.Context, into []plant.Reading) (plant.Round, error) {
-	late, err := s.grid.wait(ctx)
+	skipped, err := s.grid.wait(ctx)
 	if err != nil {
 		return plant.Round{}, err
 	}
@@ -105,7 +105,7 @@ func (s *Supervisor) Next(ctx context.Context, into []plant.Reading) (plant.Roun
 	if !s.up && began.Before(s.nextTry) {
 		return plant.Round{Readings: into, Through: plant.Stamp(began)}, nil
 	}
-	s.begin(late)
+	s.begin(skipped)
 	connected := s.up
 	round, err := s.look(ctx, into)
 	if err != nil {
@@ -205,11 +205,12 @@ func (s *Supervisor) guard(f func() error) (err error) {
 }
 
 // begin notes that a look begins.
-func (s *Supervisor) begin(late bool) {
+func (s *Supervisor) begin(skipped int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if late {
+	if skipped > 0 {
 		s.state.Late++
+		s.state.Skipped += uint64(skipped)
 	}
 	if !s.up {
 		s.state.Link, s.state.NextTry = plant.LinkConnecting, 0

@@ -287,8 +287,8 @@ func TestSupervisorSeesThatDataStopped(t *testing.T) {
 		}
 		d.hangs = 0
 		next(t, s)
-		if st := s.Status(); st.Late != 1 || st.Link != plant.LinkFlowing {
-			t.Errorf("status %+v, want one late look", st)
+		if st := s.Status(); st.Late != 1 || st.Skipped != 8 || st.Link != plant.LinkFlowing {
+			t.Errorf("status %+v, want one late look and eight left out", st)
 		}
 		d.hangs = time.Hour
 		if got := reasons(next(t, s)); len(got) != 2 || got[0] == "" {

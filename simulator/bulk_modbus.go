@@ -112,13 +112,17 @@ func (s *bulkModbus) answer(b, request []byte) ([]byte, error) {
 	}
 	copy(b, request[:8])
 	first, count := int(binary.BigEndian.Uint16(request[8:])), int(binary.BigEndian.Uint16(request[10:]))
+	before := bulkUnit * (int(request[6]) - 1) // signals of lower units
+	held := min(s.plant.count-before, bulkUnit)
 	exception := byte(0)
 	switch {
-	case request[7] != 3 || request[6] != 1:
+	case before < 0 || held <= 0:
+		exception = 11 // as a Modbus gateway that has no such unit
+	case request[7] != 3:
 		exception = 1
 	case count < 1 || count > bulkMost:
 		exception = 3
-	case first+count > s.plant.count:
+	case first+count > held:
 		exception = 2
 	}
 	if exception != 0 {
@@ -129,7 +133,7 @@ func (s *bulkModbus) answer(b, request []byte) ([]byte, error) {
 	}
 	binary.BigEndian.PutUint16(b[4:], uint16(3+2*count))
 	b[8] = byte(2 * count)
-	n := uint16(s.plant.now()) + uint16(first)
+	n := uint16(s.plant.now() + int64(before+first))
 	for at := bulkHeader; at < bulkHeader+2*count; at += 2 {
 		binary.BigEndian.PutUint16(b[at:], n)
 		n++
