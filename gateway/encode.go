@@ -15,7 +15,7 @@ import (
 // concurrent use.
 type encoder struct {
 	pack     *packer // nil: never compress
-	block    uint64  // counts the blocks: what a machine or word holds of an older one is void
+	block    uint32  // counts the blocks: what a machine or word holds of an older one is void
 	machines map[string]*machineCode
 	present  int              // machines in the block
 	names    map[string]*word // of signals
@@ -29,31 +29,28 @@ type encoder struct {
 
 // machineCode is what an encoder remembers of a machine.
 type machineCode struct {
-	block   uint64
+	block   uint32
 	index   int
 	through plant.Time
 	series  []series
-	find    map[seriesKey]int // into series
-	present int               // series in the block
+	find    map[string]int32 // a signal's first series
+	present int32            // series in the block
 }
 
-// series is a signal's readings of one kind.
+// series is a signal's readings of one kind. There are two or three for each
+// signal of a gateway, so that its size counts.
 type series struct {
-	key   seriesKey
-	name  *word
-	block uint64
-	index int // in the block
-	state seriesState
-}
-
-type seriesKey struct {
 	signal string
-	kind   plant.Kind
+	name   *word
+	block  uint32
+	index  int32 // in the block
+	other  int32 // the signal's series of another kind; 0 for none, as none comes before the first
+	state  seriesState
 }
 
 // word is a string and its index in a block.
 type word struct {
-	block uint64
+	block uint32
 	index int
 }
 
@@ -61,12 +58,12 @@ type word struct {
 // in step.
 type seriesState struct {
 	kind     plant.Kind
+	single   bool // the decimal is of float32 precision
+	decimals int8
+	misses   uint8  // encoder only: floats in a row that were no decimals
 	bits     uint64 // of the last float
 	last     int64  // last integer, or m of the last decimal
-	decimals int
-	single   bool // the decimal is of float32 precision
 	text     string
-	misses   int // encoder only: floats in a row that were no decimals
 }
 
 func newEncoder(p *packer) *encoder {
@@ -74,7 +71,11 @@ func newEncoder(p *packer) *encoder {
 }
 
 func (e *encoder) reset() {
-	e.block++
+	if e.block++; e.block == 0 { // once in four billion blocks
+		clear(e.machines)
+		clear(e.names)
+		e.block = 1
+	}
 	clear(e.texts)
 	e.present, e.strings = 0, 0
 	e.counts, e.body, e.info = e.counts[:0], e.body[:0], blockInfo{}
@@ -124,7 +125,7 @@ func (e *encoder) add(b *plant.Batch, kept plant.Time) {
 func (e *encoder) machine(name string) (m *machineCode, known bool) {
 	m = e.machines[name]
 	if m == nil {
-		m = &machineCode{find: map[seriesKey]int{}}
+		m = &machineCode{find: map[string]int32{}}
 		e.machines[name] = m
 	}
 	if m.block == e.block {
@@ -137,20 +138,36 @@ func (e *encoder) machine(name string) (m *machineCode, known bool) {
 
 // slot gives the place of a reading's series, which is likely at guess.
 func (m *machineCode) slot(e *encoder, r *plant.Reading, guess int) int {
-	key := seriesKey{r.Signal, r.Value.Kind()}
-	if guess < len(m.series) && m.series[guess].key == key {
+	kind := r.Value.Kind()
+	if guess < len(m.series) && m.series[guess].holds(r.Signal, kind) {
 		return guess
 	}
-	if i, known := m.find[key]; known {
-		return i
+	at, known := m.find[r.Signal]
+	for known && m.series[at].state.kind != kind {
+		if m.series[at].other == 0 {
+			m.series[at].other = int32(len(m.series))
+			return m.add(e, r.Signal, kind)
+		}
+		at = m.series[at].other
 	}
-	name := e.names[r.Signal]
+	if !known {
+		m.find[r.Signal] = int32(len(m.series))
+		return m.add(e, r.Signal, kind)
+	}
+	return int(at)
+}
+
+func (s *series) holds(signal string, kind plant.Kind) bool {
+	return s.signal == signal && s.state.kind == kind
+}
+
+func (m *machineCode) add(e *encoder, signal string, kind plant.Kind) int {
+	name := e.names[signal]
 	if name == nil {
 		name = &word{}
-		e.names[r.Signal] = name
+		e.names[signal] = name
 	}
-	m.find[key] = len(m.series)
-	m.series = append(m.series, series{key: key, name: name})
+	m.series = append(m.series, series{signal: signal, name: name, state: seriesState{kind: kind}})
 	return len(m.series) - 1
 }
 
@@ -166,20 +183,20 @@ func wholeMillis(through plant.Time, b *plant.Batch) bool {
 func (e *encoder) reading(m *machineCode, s *series, r *plant.Reading, before int, later int64) int {
 	known := s.block == e.block
 	if !known {
-		s.block, s.index, s.state = e.block, m.present, seriesState{kind: s.key.kind}
+		s.block, s.index, s.state = e.block, m.present, seriesState{kind: s.state.kind}
 		m.present++
 	}
 	at := len(e.body)
 	e.body = append(e.body, 0)
 	var control byte
-	if s.index == before+1 {
+	if int(s.index) == before+1 {
 		control |= ctlNext
 	} else {
 		e.body = binary.AppendUvarint(e.body, uint64(s.index))
 	}
 	if !known {
-		e.name(s.name, s.key.signal)
-		e.body = append(e.body, byte(s.key.kind))
+		e.name(s.name, s.signal)
+		e.body = append(e.body, byte(s.state.kind))
 	}
 	if later == 0 {
 		control |= ctlTime
@@ -197,7 +214,7 @@ func (e *encoder) reading(m *machineCode, s *series, r *plant.Reading, before in
 		e.string(r.Reason)
 	}
 	e.body[at] = control | e.value(&s.state, r.Value)<<ctlForm
-	return s.index
+	return int(s.index)
 }
 
 // value appends what a value needs behind the control byte and gives its form.
@@ -234,7 +251,7 @@ func (e *encoder) float(s *seriesState, f float64) byte {
 	if b == before {
 		return floatSame
 	}
-	if m, ok := asDecimal(f, s.decimals, s.single); ok {
+	if m, ok := asDecimal(f, int(s.decimals), s.single); ok {
 		e.body = binary.AppendVarint(e.body, m-s.last)
 		s.last, s.misses = m, 0
 		if s.single {
@@ -247,14 +264,16 @@ func (e *encoder) float(s *seriesState, f float64) byte {
 		if m, k, single, ok := findDecimal(f); ok {
 			e.body = append(e.body, byte(k))
 			e.body = binary.AppendVarint(e.body, m)
-			s.last, s.decimals, s.single, s.misses = m, k, single, 0
+			s.last, s.decimals, s.single, s.misses = m, int8(k), single, 0
 			if single {
 				return floatNew32
 			}
 			return floatNew64
 		}
 	}
-	s.misses++
+	if s.misses++; s.misses == 0 {
+		s.misses = 16 // as 256
+	}
 	x := b ^ before
 	lead, trail := bits.LeadingZeros64(x)/8, bits.TrailingZeros64(x)/8
 	e.body = append(e.body, byte(lead<<4|trail))
