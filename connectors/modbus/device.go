@@ -105,6 +105,7 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 	for _, b := range plan(d.points, limits{*cfg.MaxGap, cfg.MaxRegisters, cfg.MaxBits}) {
 		d.requests = append(d.requests, request{whole: b, parts: []part{{block: b}}})
 	}
+	line.slow(cfg.Pause)
 	a := &asker{line: line, timeout: cfg.Timeout}
 	a.client = goburrow.NewClient2(line.packager(byte(cfg.Unit)), a)
 	d.asker = a
