@@ -19,7 +19,7 @@ import (
 )
 
 // converter is a Modbus TCP converter in the time of a synctest bubble, with a
-// bus behind it on which each request takes 5 ms. Units that are silent do not
+// bus behind it on which each request takes 10 ms. Units that are silent do not
 // answer; of those that are cut off the converter itself says so. Its
 // registers hold unit x 1000 + their address.
 type converter struct {
@@ -56,7 +56,7 @@ func (c *converter) dial(context.Context, string, string) (net.Conn, error) {
 			if _, err := io.ReadFull(theirs, request); err != nil {
 				return
 			}
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
 			if answer := c.answer(request); answer != nil {
 				theirs.Write(answer)
 			}
@@ -91,7 +91,7 @@ func (c *converter) answer(request []byte) []byte {
 }
 
 // party are the devices of some units behind one converter, each with two
-// requests of several registers each 100 ms.
+// requests of several registers each 200 ms.
 type party struct {
 	*converter
 	all []*Supervisor
@@ -104,7 +104,7 @@ func newParty(t *testing.T, c *converter, units ...int) *party {
 	opts := Options{Log: slog.New(slog.NewTextHandler(&p.log, nil))}
 	var cfgs []Config
 	for _, unit := range units {
-		cfg := Config{Machine: fmt.Sprintf("unit-%d", unit), Every: 100 * time.Millisecond, Modbus: &modbus.Config{URL: "tcp://converter", Unit: unit}}
+		cfg := Config{Machine: fmt.Sprintf("unit-%d", unit), Every: 200 * time.Millisecond, Modbus: &modbus.Config{URL: "tcp://converter", Unit: unit}}
 		for _, at := range []int{0, 1, 2, 100, 101} {
 			cfg.Signals = append(cfg.Signals, Signal{Name: fmt.Sprintf("r%d", at), Address: fmt.Sprintf("holding:%d", at), Type: "uint16"})
 		}
