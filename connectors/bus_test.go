@@ -197,6 +197,7 @@ func TestDeadUnitSlowsNobody(t *testing.T) {
 					t.Errorf("the others reach %.3f of their rounds", share)
 				}
 				checkDemoted(t, with, c.reason)
+				checkPlan(t, with)
 				with.set(func() { clear(with.silent); clear(with.cut) })
 				with.run(t, time.Minute+time.Second)
 				if st := with.all[0].Status(); st.Link != plant.LinkFlowing || st.Reason != "" || st.NextTry != 0 || st.BadNow != 0 {
@@ -231,6 +232,56 @@ func checkDemoted(t *testing.T, p *party, reason string) {
 	}
 	if n := strings.Count(p.log.String(), "is demoted"); n != 1 {
 		t.Errorf("told %d times:\n%s", n, p.log.String())
+	}
+}
+
+// checkPlan checks that each device that was found has told once what was
+// predicted and what was measured.
+func checkPlan(t *testing.T, p *party) {
+	t.Helper()
+	for n, s := range p.all[1:] {
+		want := fmt.Sprintf("machine=%s protocol=modbus endpoint=\"tcp://converter:502 unit %d\" requests=2 predicted=10ms measured=", s.Machine(), n+2)
+		if got := strings.Count(p.log.String(), want); got != 1 {
+			t.Errorf("%q is told %d times:\n%s", want, got, p.log.String())
+		}
+	}
+	if !strings.Contains(p.log.String(), `every=200ms devices=5 "line busy"=25%`) {
+		t.Errorf("log:\n%s", p.log.String())
+	}
+}
+
+// TestNotes: a line with too much to carry is a note, with the interval that
+// could be reached.
+func TestNotes(t *testing.T) {
+	device := func(machine, url string, every time.Duration, addresses ...string) Config {
+		c := Config{Machine: machine, Every: every, Modbus: &modbus.Config{URL: url}}
+		for i, a := range addresses {
+			c.Signals = append(c.Signals, Signal{Name: fmt.Sprint("s", i), Address: a, Type: "uint16"})
+		}
+		return c
+	}
+	for _, c := range []struct {
+		name string
+		cfgs []Config
+		want string
+	}{
+		{"room", []Config{device("a", "tcp://a", 10*time.Millisecond, "holding:0"), device("b", "tcp://b", 10*time.Millisecond, "holding:0")}, "[]"},
+		{"none", nil, "[]"},
+		{"little room", []Config{device("a", "tcp://a", 20*time.Millisecond, "holding:0", "input:0", "holding:100")},
+			"[[0].every: found 20ms, allowed: 22ms or more: predicted for a on a:502 are 0.75 s of requests in each second, which leaves little room for time-outs and slow answers]"},
+		{"too much", []Config{device("a", "tcp://a", time.Second, "holding:0"), device("b", "tcp://a:502", 10*time.Millisecond, "holding:0", "holding:10", "holding:20")},
+			"[[1].every: found 10ms, allowed: 22ms or more, and 2.2 times as long for the others, too: predicted for a, b on a:502 are 1.5 s of requests in each second, which cannot be: looks would be left out]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for i := range c.cfgs {
+				if faults := c.cfgs[i].Check(); len(faults) > 0 {
+					t.Fatal(faults)
+				}
+			}
+			if got := fmt.Sprint(Notes(c.cfgs)); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
 	}
 }
 

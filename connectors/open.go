@@ -76,6 +76,10 @@ func (o *opener) open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 		return nil, errors.Join(wrong...)
 	}
 	stagger(all)
+	planned := plans(cfgs, o.log)
+	for _, s := range all {
+		s.plan = planned[s.machine]
+	}
 	return all, nil
 }
 

@@ -48,6 +48,7 @@ type setup struct {
 	build     func() (Device, error) // validates, never dials; called again after a panic
 	shares    string                 // what tells the devices that share a connection from others
 	bus       *bus                   // of a line on which devices take turns; nil for none
+	plan      busPlan                // zero where nothing is predicted
 }
 
 // Supervisor looks at one device on a fixed grid of times, and is the only one
@@ -68,6 +69,7 @@ type Supervisor struct {
 	lostAt   time.Time
 	badSince time.Time // since when every signal is bad although the device answers
 
+	good  int // looks that found the device, while they are compared with the plan
 	bad   badness
 	mu    sync.Mutex
 	state plant.DeviceStatus
@@ -296,6 +298,7 @@ func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) 
 	back := s.reason != "" || !wasUp
 	s.reason = ""
 	s.demoted.succeeded(s, now)
+	s.compare(now.Sub(began))
 	s.bad.take(round.Readings)
 	link, why := plant.LinkFlowing, ""
 	if n := len(s.signals); n > 0 && s.bad.count == n {
