@@ -113,8 +113,8 @@ func Notes(cfgs []Config) []plant.Fault {
 			why = "which cannot be: looks would be left out"
 		}
 		notes = append(notes, plant.Fault{Key: fmt.Sprintf("[%d].every", device), Found: every.String(),
-			Allowed: fmt.Sprintf("%s: predicted for %s on %s are %.3g s of requests in each second, %s",
-				what, l.load.Names(), l.endpoint, l.load.Utilisation, why)})
+			Allowed: fmt.Sprintf("%s: predicted for %s on %s are %.3g s of requests in each second (%s), %s",
+				what, l.load.Names(), l.endpoint, l.load.Utilisation, l.load.Medium.Guess(), why)})
 	}
 	return notes
 }

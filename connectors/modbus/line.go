@@ -50,6 +50,7 @@ type Line struct {
 
 	dials atomic.Uint64 // connections made
 	pause atomic.Int64  // between two exchanges, the longest that a device asks for
+	joins atomic.Int64  // devices that wait to become users
 
 	// turn holds one token; who has it may use everything below. Channels give
 	// it to those who wait in the order in which they came, and a device waits
@@ -99,6 +100,8 @@ func (l *Line) give() { l.turn <- struct{}{} }
 // join makes the caller a user of the line and opens it if it is not open.
 func (l *Line) join(ctx context.Context, timeout time.Duration) error {
 	asked := time.Now()
+	l.joins.Add(1)
+	defer l.joins.Add(-1)
 	if err := l.take(ctx); err != nil {
 		return err
 	}
@@ -166,7 +169,7 @@ func (l *Line) exchange(ctx context.Context, timeout time.Duration, request, int
 	l.ended = time.Now()
 	if err != nil {
 		// Where nobody else is on the line, a new connection harms nobody.
-		if !kept(err) || l.users < 2 {
+		if !kept(err) || l.users+int(l.joins.Load()) < 2 {
 			l.carrier.close(true)
 		}
 		return nil, plain(err, timeout)

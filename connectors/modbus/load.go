@@ -89,6 +89,17 @@ func (m *Medium) exchange(b *block) time.Duration {
 	return m.characters(6+2) + silence + think + m.characters(3+data+2) + max(silence, m.Pause)
 }
 
+// Guess says what a prediction had to guess.
+func (m *Medium) Guess() string {
+	switch {
+	case m.Characters <= 0 && m.RoundTrip <= 0:
+		return fmt.Sprintf("guessed: %v for a round trip", usualRoundTrip)
+	case m.Characters > 0 && m.Turnaround <= 0:
+		return fmt.Sprintf("guessed: %v for a unit to think", usualTurnaround)
+	}
+	return "nothing guessed"
+}
+
 // Asked is what is to be read of one unit at one interval.
 type Asked struct {
 	Name    string
@@ -110,6 +121,7 @@ func (s *Share) Utilisation() float64 { return float64(s.Cycle) / float64(s.Ever
 
 // Load is what a line has to carry.
 type Load struct {
+	Medium      Medium // with the longest pause of all
 	Shares      []Share
 	Utilisation float64 // of the line: 1 is all of its time, more cannot be
 }
@@ -121,6 +133,7 @@ func Predict(m Medium, all []Asked) (Load, error) {
 	for i := range all {
 		m.Pause = max(m.Pause, all[i].Config.Pause)
 	}
+	l.Medium = m
 	for i := range all {
 		a := &all[i]
 		points := make([]point, len(a.Signals))

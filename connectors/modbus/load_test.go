@@ -50,6 +50,12 @@ func TestExchangeTakes(t *testing.T) {
 	if m := (Medium{RoundTrip: 3 * time.Millisecond}); m.exchange(&block{table: holding, count: 1}) != 3*time.Millisecond {
 		t.Error("a measured round trip does not count")
 	}
+	for want, m := range map[string]Medium{"guessed: 5ms for a round trip": {}, "guessed: 10ms for a unit to think": {Characters: 960},
+		"nothing guessed": {RoundTrip: time.Millisecond}} {
+		if got := m.Guess(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }
 
 func TestPredict(t *testing.T) {
