@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"linetwin/connectors/modbus"
@@ -15,9 +16,9 @@ import (
 // retries and slow answers.
 const roomy = 0.7
 
-// settled is after how many good looks a look's time is told beside the one
-// that was predicted.
-const settled = 3
+// measured is of how many good looks the time is told beside the one that was
+// predicted.
+const measured = 9
 
 // busPlan is what is predicted for one device of a line.
 type busPlan struct {
@@ -137,16 +138,21 @@ func plans(cfgs []Config, log *slog.Logger) map[string]busPlan {
 	return all
 }
 
-// compare tells once what was predicted and what was measured.
+// compare tells once, after some looks, what was predicted and what was
+// measured; the median, because a start is a busy time.
 func (s *Supervisor) compare(took time.Duration) {
-	if s.plan.requests == 0 || s.good > settled {
+	if s.plan.requests == 0 {
 		return
 	}
-	if s.good++; s.good != settled {
+	if s.took = append(s.took, took); len(s.took) < measured {
 		return
 	}
-	s.log.Info("bus plan", "endpoint", s.endpoint, "requests", s.plan.requests, "predicted", s.plan.cycle.Round(time.Millisecond/10),
-		"measured", took.Round(time.Millisecond/10), "every", s.every, "devices", s.plan.devices, "line busy", percent(s.plan.utilisation))
+	slices.Sort(s.took)
+	const tenth = time.Millisecond / 10
+	s.log.Info("bus plan", "endpoint", s.endpoint, "requests", s.plan.requests, "predicted", s.plan.cycle.Round(tenth),
+		"measured", s.took[measured/2].Round(tenth), "longest", s.took[measured-1].Round(tenth), "every", s.every,
+		"devices", s.plan.devices, "line busy", percent(s.plan.utilisation))
+	s.plan, s.took = busPlan{}, nil
 }
 
 func percent(part float64) string { return fmt.Sprintf("%.0f%%", 100*part) }

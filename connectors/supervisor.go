@@ -69,7 +69,7 @@ type Supervisor struct {
 	lostAt   time.Time
 	badSince time.Time // since when every signal is bad although the device answers
 
-	good  int // looks that found the device, while they are compared with the plan
+	took  []time.Duration // of good looks, until they have been compared with the plan
 	bad   badness
 	mu    sync.Mutex
 	state plant.DeviceStatus
