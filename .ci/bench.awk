@@ -59,6 +59,10 @@ function latencies(    m, b, modes) {
   }
 }
 
+function lateness(b) {
+  return "looks; p50 / p99 begun " num(b, "late-p50-ms", "%.1f") " / " num(b, "late-p99-ms", "%.1f") ", done " num(b, "done-p50-ms", "%.1f") " / " num(b, "done-p99-ms", "%.1f") " ms after their time"
+}
+
 function row(what, value, unit) { printf "| %s | %s | %s |\n", what, value, unit }
 
 function rates(    p) {
@@ -82,6 +86,11 @@ function rates(    p) {
   row("wire: publish to acknowledged, batches of 50, Mosquitto", rate("connectors/sparkplug EndToEnd/mosquitto", "batches/s", 50), "readings")
   row("wire: the same, embedded broker", rate("connectors/sparkplug EndToEnd/nats", "batches/s", 50), "readings")
   row("Modbus: plan, check and decode, without network", perSecond("connectors/modbus Poll10000Registers", 10000), "readings")
+  p = "connectors/modbus Plan"
+  row("Modbus: gather 1,000 signals into requests", perSecond(p, 1000), "signals; " num(p, "requests/cycle", "%.1f") " requests each cycle, least possible " num(p, "minimum/cycle", "%.1f"))
+  p = "connectors Lateness/"
+  row("Modbus: looks of 60 devices each 10 to 100 ms", rate(p "spread", "looks/s"), lateness(p "spread"))
+  row("Modbus: the same, all of an address at the same instant", rate(p "together", "looks/s"), lateness(p "together"))
 }
 
 function overload(    b) {

@@ -72,3 +72,27 @@ func TestBackoff(t *testing.T) {
 		}
 	}
 }
+
+// TestStagger: devices that share a connection are looked at at once, and then
+// spread evenly over the interval.
+func TestStagger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := make([]*Supervisor, 5)
+		for i := range all {
+			shares := "one"
+			if i == 2 {
+				shares = "another"
+			}
+			all[i] = &Supervisor{setup: setup{every: 100 * time.Millisecond, shares: shares}, grid: grid{every: 100 * time.Millisecond}}
+		}
+		stagger(all)
+		for i, want := range [][]time.Duration{{0, 100, 200, 300}, {0, 25, 125, 225}, {0, 100, 200, 300}, {0, 50, 150, 250}, {0, 75, 175, 275}} {
+			at := time.Now()
+			for n, ms := range want {
+				if skipped, err := all[i].grid.wait(t.Context()); err != nil || skipped > 0 || time.Since(at) != ms*time.Millisecond {
+					t.Errorf("look %d at device %d after %v (%d skipped, error %v), want %d ms", n, i, time.Since(at), skipped, err, ms)
+				}
+			}
+		}
+	})
+}

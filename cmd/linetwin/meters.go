@@ -54,6 +54,7 @@ type meterDescs struct {
 	oee, coverage, good, reject, lineAge           *prometheus.Desc
 	made, stored, waiting, dropped, online, buffer *prometheus.Desc
 	deviceUp, deviceAge, deviceSkipped, alerts     *prometheus.Desc
+	deviceEvery, deviceLook                        *prometheus.Desc
 	batches, readings, gaps, refused               *prometheus.Desc
 	quarantined                                    *prometheus.Desc
 }
@@ -74,6 +75,8 @@ func descs() meterDescs {
 		deviceUp:      desc("device_flowing", "1 while data of the device flows", "area", "gateway", "machine"),
 		deviceAge:     desc("device_data_age_seconds", "age of the device's data, as far as the twin knows", "area", "gateway", "machine"),
 		deviceSkipped: desc("device_looks_skipped_total", "looks left out because an earlier one had not ended: that often each signal was not read", "area", "gateway", "machine"),
+		deviceEvery:   desc("device_every_seconds", "interval at which the device is to be looked at", "area", "gateway", "machine"),
+		deviceLook:    desc("device_look_seconds", "how long the last look took, with its wait for others on the line", "area", "gateway", "machine"),
 		alerts:        desc("alerts_open", "open alerts", "severity"),
 		batches:       desc("wire_batches_total", "batches received"),
 		readings:      desc("wire_readings_total", "readings received"),
@@ -117,6 +120,8 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		gauge(d.buffer, float64(g.BufferBytes), g.Area, g.Gateway)
 		for _, dev := range g.Devices {
 			gauge(d.deviceUp, one(g.Online && dev.Link == plant.LinkFlowing), g.Area, g.Gateway, dev.Machine)
+			gauge(d.deviceEvery, float64(dev.EveryMs)/1000, g.Area, g.Gateway, dev.Machine)
+			gauge(d.deviceLook, float64(dev.RoundMs)/1000, g.Area, g.Gateway, dev.Machine)
 			count(d.deviceSkipped, dev.Skipped, g.Area, g.Gateway, dev.Machine)
 			if dev.LastData != 0 {
 				gauge(d.deviceAge, max(0, s.Time.Sub(dev.LastData)).Seconds(), g.Area, g.Gateway, dev.Machine)

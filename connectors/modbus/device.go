@@ -95,7 +95,7 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 	d := &Device{machine: machine, config: cfg, line: line, now: time.Now, last: make([]plant.Value, len(signals))}
 	for i := range signals {
 		s := &signals[i]
-		p, err := s.compile()
+		p, err := s.compile(cfg.CountFrom)
 		if err != nil {
 			return nil, fmt.Errorf("modbus device %s: signal %s: %w", machine, s.Name, err)
 		}
@@ -105,6 +105,7 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 	for _, b := range plan(d.points, limits{*cfg.MaxGap, cfg.MaxRegisters, cfg.MaxBits}) {
 		d.requests = append(d.requests, request{whole: b, parts: []part{{block: b}}})
 	}
+	line.slow(cfg.Pause)
 	a := &asker{line: line, timeout: cfg.Timeout}
 	a.client = goburrow.NewClient2(line.packager(byte(cfg.Unit)), a)
 	d.asker = a

@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// drain throws away what lies in the socket without waiting, and tells whether
-// the connection is still open.
-func drain(_ *net.TCPConn, raw syscall.RawConn) bool {
+// drain throws away what lies in the socket without waiting, or gives it to
+// take where that is not nil, and tells whether the connection is still open
+// and take has no objection.
+func drain(_ net.Conn, raw syscall.RawConn, take func([]byte) bool) bool {
 	var buf [512]byte
 	for range 128 { // a device that never stops talking is not one
 		var n int
@@ -25,7 +26,7 @@ func drain(_ *net.TCPConn, raw syscall.RawConn) bool {
 			continue
 		case failed == syscall.EAGAIN:
 			return true
-		case failed != nil || n <= 0:
+		case failed != nil || n <= 0 || take != nil && !take(buf[:n]):
 			return false
 		}
 	}

@@ -26,6 +26,7 @@ type carrier interface {
 	// exchange sends one request frame and gives the answer to it, in into. The
 	// answer is whole and belongs to the request, or there is an error, after
 	// which the connection must be closed: nothing later on it can be trusted.
+	// After a keptError it need not be.
 	exchange(ctx context.Context, deadline time.Time, request, into []byte) ([]byte, error)
 	// close hangs up; a hard close is for a connection that failed, and makes
 	// the device forget it at once where the network can.
@@ -36,6 +37,9 @@ type carrier interface {
 // packet is sent again after a second.
 const least = 2 * time.Second
 
+// Dial makes a connection, as net.Dialer's DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // Line is the connection to one endpoint, shared by the units behind it. One
 // request is on its way at a time; units take turns in the order in which they
 // asked. It opens when its first device connects, and closes with the last.
@@ -45,22 +49,31 @@ type Line struct {
 	packager func(unit byte) goburrow.Packager
 
 	dials atomic.Uint64 // connections made
+	pause atomic.Int64  // between two exchanges, the longest that a device asks for
+	joins atomic.Int64  // devices that wait to become users
 
-	// turn holds one token; who has it may use everything below.
+	// turn holds one token; who has it may use everything below. Channels give
+	// it to those who wait in the order in which they came, and a device waits
+	// for one request at a time: units with requests to send take turns.
 	turn     chan struct{}
 	users    int
+	ended    time.Time // when the last exchange ended
 	failedAt time.Time // when the last attempt to connect failed
 	failure  error
 }
 
 // NewLine gives the line to the endpoint of cfg, which is checked. It does not
 // dial.
-func NewLine(cfg Config) (*Line, error) {
+func NewLine(cfg Config) (*Line, error) { return NewLineOver(cfg, new(net.Dialer).DialContext) }
+
+// NewLineOver gives a line whose connections dial makes: through a tunnel, or
+// in a test.
+func NewLineOver(cfg Config, dial Dial) (*Line, error) {
 	address, err := cfg.address()
 	if err != nil {
 		return nil, err
 	}
-	return newLine(address, &tcp{address: address}, func(unit byte) goburrow.Packager {
+	return newLine(address, &tcp{address: address, dial: dial}, func(unit byte) goburrow.Packager {
 		h := goburrow.NewTCPClientHandler("") // only its packager is used
 		h.SlaveId = unit
 		return h
@@ -87,6 +100,8 @@ func (l *Line) give() { l.turn <- struct{}{} }
 // join makes the caller a user of the line and opens it if it is not open.
 func (l *Line) join(ctx context.Context, timeout time.Duration) error {
 	asked := time.Now()
+	l.joins.Add(1)
+	defer l.joins.Add(-1)
 	if err := l.take(ctx); err != nil {
 		return err
 	}
@@ -143,16 +158,51 @@ func (l *Line) exchange(ctx context.Context, timeout time.Duration, request, int
 	if err := l.connect(ctx, asked, timeout); err != nil {
 		return nil, err
 	}
+	if err := l.rest(ctx); err != nil {
+		return nil, err
+	}
 	deadline := time.Now().Add(timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
 	reply, err := l.carrier.exchange(ctx, deadline, request, into)
+	l.ended = time.Now()
 	if err != nil {
-		l.carrier.close(true)
+		// Where nobody else is on the line, a new connection harms nobody.
+		if !kept(err) || l.users+int(l.joins.Load()) < 2 {
+			l.carrier.close(true)
+		}
 		return nil, plain(err, timeout)
 	}
 	return reply, nil
+}
+
+// slow makes the pauses of the line at least as long as d.
+func (l *Line) slow(d time.Duration) {
+	for {
+		if now := l.pause.Load(); now >= int64(d) || l.pause.CompareAndSwap(now, int64(d)) {
+			return
+		}
+	}
+}
+
+// rest waits until the pause after the last exchange is over.
+func (l *Line) rest(ctx context.Context) error {
+	left := time.Duration(l.pause.Load())
+	if left == 0 {
+		return nil
+	}
+	if left -= time.Since(l.ended); left <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the line: %w", ctx.Err())
+	}
 }
 
 // plain gives err in words that are the same each time: without local ports,

@@ -2,7 +2,6 @@ package modbus
 
 import (
 	"math"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +10,6 @@ import (
 
 	"linetwin/plant"
 )
-
-func itoa(n uint16) string { return strconv.Itoa(int(n)) }
 
 func ptr[T any](v T) *T { return &v }
 
