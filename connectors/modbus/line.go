@@ -53,8 +53,8 @@ type Line struct {
 	joins atomic.Int64  // devices that wait to become users
 
 	// turn holds one token; who has it may use everything below. Channels give
-	// it to those who wait in the order in which they came, and a device waits
-	// for one request at a time: units with requests to send take turns.
+	// it to those who wait in the order in which they came, and nobody keeps it
+	// for long: units with requests to send take turns.
 	turn     chan struct{}
 	users    int
 	ended    time.Time // when the last exchange ended
@@ -145,17 +145,55 @@ func (l *Line) connect(ctx context.Context, asked time.Time, timeout time.Durati
 	return nil
 }
 
+// turnLasts is how long a device may keep the line for the requests of one
+// look while others wait. On a fast line a look is over in one turn, and its
+// readings are of one moment; on a slow one units take turns with each request.
+const turnLasts = 2 * time.Millisecond
+
+// turn is one device's hold on its line.
+type turn struct {
+	line  *Line
+	held  bool
+	asked time.Time // when the device came for it
+	since time.Time // when it got it
+}
+
+// keep takes the line, or keeps it if it has not had it for too long.
+func (t *turn) keep(ctx context.Context) error {
+	now := time.Now()
+	if t.held && now.Sub(t.since) < turnLasts {
+		return nil
+	}
+	t.end()
+	t.asked = now
+	if err := t.line.take(ctx); err != nil {
+		return err
+	}
+	t.held, t.since = true, time.Now()
+	return nil
+}
+
+// end gives the line to who waits for it.
+func (t *turn) end() {
+	if t.held {
+		t.held = false
+		t.line.give()
+	}
+}
+
 // exchange sends a request and gives its answer, which lies in into. A
 // connection that the device has closed since the last request (many do when
 // they are not asked for a while), or that a failure of another unit has
-// closed, is opened anew first.
-func (l *Line) exchange(ctx context.Context, timeout time.Duration, request, into []byte) ([]byte, error) {
-	asked := time.Now()
-	if err := l.take(ctx); err != nil {
+// closed, is opened anew first. Outside a look, the turn ends with it.
+func (t *turn) exchange(ctx context.Context, timeout time.Duration, request, into []byte) ([]byte, error) {
+	if !t.held {
+		defer t.end()
+	}
+	if err := t.keep(ctx); err != nil {
 		return nil, err
 	}
-	defer l.give()
-	if err := l.connect(ctx, asked, timeout); err != nil {
+	l := t.line
+	if err := l.connect(ctx, t.asked, timeout); err != nil {
 		return nil, err
 	}
 	if err := l.rest(ctx); err != nil {
