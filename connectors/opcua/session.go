@@ -13,6 +13,7 @@ import (
 
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uapolicy"
 
 	"linetwin/plant"
 )
@@ -38,6 +39,7 @@ func (o options) String() string { return o.url + " " + o.security.String() }
 // way as the first.
 type session struct {
 	opt      options
+	pki      *PKI // may be nil
 	ch       *channel
 	token    *ua.NodeID
 	lives    time.Duration
@@ -62,10 +64,10 @@ func openSession(ctx context.Context, opt options, timeout time.Duration, pki *P
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opt: opt}
+	s := &session{opt: opt, pki: pki}
 	endpoints, ch, err := discover(ctx, u, opt.security)
 	if err != nil {
-		return nil, err
+		return nil, s.explain(err, nil, pki)
 	}
 	defer func() {
 		if err != nil && ch != nil {
@@ -80,16 +82,19 @@ func openSession(ctx context.Context, opt options, timeout time.Duration, pki *P
 		if own, err = ownIdentity(pki); err != nil {
 			return nil, err
 		}
-		if err = pki.verify(s.endpoint.ServerCertificate, time.Now()); err != nil {
+		if err = pki.verify(s.peer(s.endpoint.ServerCertificate), time.Now()); err != nil {
 			return nil, err
 		}
 		if ch, err = dialChannel(ctx, u, opt.security, own, s.endpoint.ServerCertificate); err != nil {
+			if _, said := statusOf(err); said {
+				return nil, s.explain(err, own, pki)
+			}
 			return nil, fmt.Errorf("%w (the server may have to trust this gateway first: certificate SHA-256 %s)", err, fingerprint(own.der))
 		}
 	}
 	s.ch = ch
 	if err = s.activate(ctx, u, own, pki); err != nil {
-		return nil, err
+		return nil, s.explain(err, own, pki)
 	}
 	if err = s.askLimits(ctx, timeout); err != nil {
 		return nil, err
@@ -153,14 +158,14 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity, pki *
 	if s.lives <= 0 {
 		s.lives = sessionLives
 	}
-	identity, err := s.identityToken(res, pki)
+	identity, proof, err := s.identityToken(res, pki)
 	if err != nil {
 		s.forget(ctx)
 		return fmt.Errorf("sign in: %w", err)
 	}
 	_, err = ask[*ua.ActivateSessionResponse](ctx, s.ch, &ua.ActivateSessionRequest{
 		ClientSignature: client, LocaleIDs: []string{"en", "zh"},
-		UserIdentityToken: ua.NewExtensionObject(identity), UserTokenSignature: &ua.SignatureData{},
+		UserIdentityToken: ua.NewExtensionObject(identity), UserTokenSignature: proof,
 	}, s.token)
 	if err != nil {
 		s.forget(ctx)
@@ -193,12 +198,25 @@ func (s *session) checkServer(res *ua.CreateSessionResponse, own *identity, nonc
 		return nil, fmt.Errorf("the server's signature is wrong: %w", err)
 	}
 	if len(res.ServerEndpoints) > 0 {
-		if _, err := choose(res.ServerEndpoints, s.opt.security); err != nil {
+		signed, err := choose(res.ServerEndpoints, s.opt.security)
+		if err != nil {
 			return nil, fmt.Errorf("its endpoints are not those it had announced: %w", err)
 		}
+		// Nobody vouched for the ways to sign in that were announced before.
+		s.endpoint.UserIdentityTokens = signed.UserIdentityTokens
 	}
-	sig, err := k.algorithm.Signature(append(append([]byte(nil), res.ServerCertificate...), res.ServerNonce...))
+	sig, err := k.algorithm.Signature(signedData(res))
 	return &ua.SignatureData{Algorithm: k.algorithm.SignatureURI(), Signature: sig}, err
+}
+
+// signedData is what client and user sign to show that they hold their keys:
+// the server's certificate, without those of its issuers, and its nonce.
+func signedData(res *ua.CreateSessionResponse) []byte {
+	der := res.ServerCertificate
+	if x, err := uapolicy.ParseCertificate(der); err == nil {
+		der = x.Raw
+	}
+	return append(append([]byte(nil), der...), res.ServerNonce...)
 }
 
 // askLimits reads what the server can take in one request (Part 5, 6.3.11).
@@ -300,6 +318,7 @@ func (s *session) keep(ctx context.Context, timeout time.Duration) {
 		case <-s.ch.done:
 			return
 		case now := <-tick.C:
+			s.pki.Remind(now)
 			var err error
 			if s.ch.due(now) {
 				err = s.renew(ctx, timeout)

@@ -75,10 +75,7 @@ func (c *channel) readChunk() ([]byte, error) {
 		if _, err := e.Decode(b[8:]); err != nil {
 			return nil, fmt.Errorf("%w: error message", errChunk)
 		}
-		if why := strings.TrimSpace(e.Reason); why != "" {
-			return nil, fmt.Errorf("the server says %s: %.200q", statusName(ua.StatusCode(e.ErrorCode)), why)
-		}
-		return nil, fmt.Errorf("the server says %s", statusName(ua.StatusCode(e.ErrorCode)))
+		return nil, serverError{ua.StatusCode(e.ErrorCode), strings.TrimSpace(e.Reason)}
 	}
 	return b, nil
 }
