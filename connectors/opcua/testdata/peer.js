@@ -14,7 +14,9 @@ const path = require('path');
 const from = createRequire(process.argv[2] + '/');
 console.log = console.warn = console.error = () => {}; // the library's own words
 const ua = from('node-opcua');
-const { OpaqueStructure } = createRequire(from.resolve('node-opcua'))('node-opcua-extension-object');
+const within = createRequire(from.resolve('node-opcua'));
+const { OpaqueStructure } = within('node-opcua-extension-object');
+const { EUInformation } = within('node-opcua-types');
 
 const servers = {};
 
@@ -24,11 +26,17 @@ async function manager(folder, accept) {
   return m;
 }
 
-function variant(n, space) {
+// A structure of a type that no client knows. The library copies it by its
+// constructor.
+class Opaque extends OpaqueStructure {
+  constructor() {
+    super(ua.coerceNodeId('ns=3;i=9001'), Buffer.from('0102030405060708', 'hex'));
+  }
+}
+
+function variant(n) {
   if (n.type === 'Structure') {
-    const make = (v) => v === 'opaque'
-      ? new OpaqueStructure(ua.coerceNodeId('ns=' + space.index + ';i=9001'), Buffer.from('0102030405060708', 'hex'))
-      : new ua.EUInformation({ unitId: 7, displayName: 'mm', description: 'millimetre' });
+    const make = (v) => (v === 'opaque' ? new Opaque() : new EUInformation({ unitId: 7, displayName: 'mm', description: 'millimetre' }));
     return { dataType: ua.DataType.ExtensionObject, arrayType: n.array ? ua.VariantArrayType.Array : ua.VariantArrayType.Scalar, value: n.array ? n.value.map(make) : make(n.value) };
   }
   const one = (v) => {
@@ -42,7 +50,7 @@ function variant(n, space) {
     }
   };
   const dataType = ua.DataType[n.type];
-  if (!n.array) return { dataType, value: one(n.value) };
+  if (!n.array) return { dataType, arrayType: ua.VariantArrayType.Scalar, value: one(n.value) };
   const dimensions = n.dimensions;
   return { dataType, arrayType: dimensions ? ua.VariantArrayType.Matrix : ua.VariantArrayType.Array, dimensions, value: n.value.map(one) };
 }
@@ -50,14 +58,13 @@ function variant(n, space) {
 function put(s, n) {
   const node = s.nodes[n.node];
   if (!node) throw new Error('no node ' + n.node);
-  node.setValueFromSource(variant(n, s.space), ua.StatusCodes[n.status || 'Good'], n.at ? new Date(n.at) : new Date());
+  node.setValueFromSource(variant(n), ua.StatusCodes[n.status || 'Good'], n.at ? new Date(n.at) : new Date());
 }
 
 function build(s, c) {
   const address = s.server.engine.addressSpace;
   for (const uri of c.namespaces || []) address.registerNamespace(uri);
   const own = address.registerNamespace(c.space);
-  s.space = own;
   const folder = own.addFolder('ObjectsFolder', { browseName: 'Plant' });
   let states;
   for (const n of c.nodes) {
