@@ -235,6 +235,8 @@ func TestForeign(t *testing.T) {
 	t.Run("users", func(t *testing.T) { foreignUsers(t, main, user) })
 	t.Run("poll", func(t *testing.T) { foreignPoll(t, main) })
 	t.Run("subscribe", func(t *testing.T) { foreignSubscribe(t, main) })
+	t.Run("frozen", func(t *testing.T) { foreignFrozen(t, main) })
+	t.Run("small", func(t *testing.T) { foreignSmall(t, p) })
 }
 
 func trusting(t *testing.T, der []byte) *PKI {

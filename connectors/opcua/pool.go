@@ -14,8 +14,9 @@ import (
 // allow few. The session is opened when the first of them connects and closed
 // with the last.
 type Pool struct {
-	pki *PKI
-	log *slog.Logger
+	pki   *PKI
+	log   *slog.Logger
+	lives time.Duration // of a session that says nothing
 
 	mu    sync.Mutex
 	links map[options]*link
@@ -24,7 +25,7 @@ type Pool struct {
 // NewPool gives a pool whose sessions use pki's certificates; pki may be nil
 // where all devices use security None.
 func NewPool(pki *PKI, log *slog.Logger) *Pool {
-	return &Pool{pki: pki, log: log, links: make(map[options]*link)}
+	return &Pool{pki: pki, log: log, lives: sessionLives, links: make(map[options]*link)}
 }
 
 // Device gives a device of the pool. It checks the settings and does not
@@ -43,7 +44,7 @@ func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals [
 	}
 	u, _ := endpointURL(cfg.URL)
 	sec, _ := parseSecurity(cfg.Security)
-	opt := options{url: u.String(), security: sec, user: cfg.User}
+	opt := options{url: u.String(), security: sec, user: cfg.User, lives: p.lives}
 	p.mu.Lock()
 	l := p.links[opt]
 	if l == nil {
@@ -64,6 +65,7 @@ type link struct {
 	live *session
 	refs map[*session]int // also of broken ones that are still held
 	busy *attempt         // a session is being opened or closed
+	left []remains        // of broken sessions that nobody holds any more
 }
 
 // attempt is an opening or closing that others wait for.
@@ -116,7 +118,21 @@ func (l *link) open(ctx context.Context, timeout time.Duration, a *attempt) (s *
 		a.err, a.again = err, ctx.Err() != nil
 		close(a.done)
 	}()
-	return openSession(ctx, l.opt, timeout, l.pki, l.log)
+	return openSession(ctx, l.opt, timeout, l.pki, l.log, l.remains()...)
+}
+
+// remains gives what broken sessions may have left on the server, each once.
+func (l *link) remains() []remains {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := l.left
+	l.left = nil
+	for s := range l.refs {
+		if s.broken() != nil && !s.forgiven.Swap(true) {
+			left = append(left, s.remains())
+		}
+	}
+	return left
 }
 
 // release gives a session back; the last one closes it, while whoever wants a
@@ -139,10 +155,13 @@ func (l *link) release(s *session) {
 	}
 	l.mu.Unlock()
 	s.close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !s.forgiven.Swap(true) {
+		l.left = append(l.left[max(0, len(l.left)+1-mostLeft):], s.remains())
+	}
 	if a != nil {
-		l.mu.Lock()
 		l.busy = nil
-		l.mu.Unlock()
 		close(a.done)
 	}
 }

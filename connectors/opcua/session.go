@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	sessionLives = time.Minute // so that a gateway that died frees its place on the server soon
+	sessionLives = 20 * time.Second // so that a gateway that died frees its place on the server soon
 	connectTakes = 10 * time.Second
 	keeperTick   = 5 * time.Second
 )
@@ -29,6 +29,7 @@ type options struct {
 	url      string
 	security security
 	user     User
+	lives    time.Duration // that the server is asked to keep a silent session
 }
 
 // String leaves the user out: fmt would print a secret inside a struct.
@@ -42,6 +43,8 @@ type session struct {
 	pki      *PKI // may be nil
 	ch       *channel
 	token    *ua.NodeID
+	nonce    []byte      // the server's, that whoever takes the session over must sign
+	forgiven atomic.Bool // nothing of it is left on the server, or another session cares for that
 	lives    time.Duration
 	endpoint *ua.EndpointDescription
 	clock    clock
@@ -57,7 +60,8 @@ type session struct {
 }
 
 // openSession connects, checks what the server is and offers, and signs in.
-func openSession(ctx context.Context, opt options, timeout time.Duration, pki *PKI, log *slog.Logger) (_ *session, err error) {
+// What was left of earlier sessions is closed first.
+func openSession(ctx context.Context, opt options, timeout time.Duration, pki *PKI, log *slog.Logger, left ...remains) (_ *session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(5*timeout, connectTakes))
 	defer cancel()
 	u, err := endpointURL(opt.url)
@@ -93,7 +97,10 @@ func openSession(ctx context.Context, opt options, timeout time.Duration, pki *P
 		}
 	}
 	s.ch = ch
-	if err = s.activate(ctx, u, own, pki); err != nil {
+	if err = s.reclaim(ctx, timeout, own, left); err != nil {
+		return nil, fmt.Errorf("close the session before: %w", err)
+	}
+	if err = s.activate(ctx, u, own); err != nil {
 		return nil, s.explain(err, own, pki)
 	}
 	if err = s.askLimits(ctx, timeout); err != nil {
@@ -129,7 +136,7 @@ func ask[T ua.Response](ctx context.Context, ch *channel, req ua.Request, sessio
 }
 
 // activate creates and activates the session (Part 4, 5.6.2 and 5.6.3).
-func (s *session) activate(ctx context.Context, u *url.URL, own *identity, pki *PKI) error {
+func (s *session) activate(ctx context.Context, u *url.URL, own *identity) error {
 	nonce := make([]byte, 32)
 	rand.Read(nonce) // never fails
 	req := &ua.CreateSessionRequest{
@@ -138,7 +145,7 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity, pki *
 			ApplicationName: ua.NewLocalizedText("LineTwin"), ApplicationType: ua.ApplicationTypeClient,
 		},
 		EndpointURL: u.String(), SessionName: fmt.Sprintf("linetwin-%x", nonce[:6]), ClientNonce: nonce,
-		RequestedSessionTimeout: float64(sessionLives.Milliseconds()), MaxResponseMessageSize: mostMessage,
+		RequestedSessionTimeout: float64(s.opt.lives.Milliseconds()), MaxResponseMessageSize: mostMessage,
 	}
 	if own != nil {
 		req.ClientDescription.ApplicationURI, req.ClientCertificate = own.uri, own.der
@@ -148,36 +155,45 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity, pki *
 		return fmt.Errorf("create session: %w", err)
 	}
 	client := &ua.SignatureData{}
+	s.token = res.AuthenticationToken
 	if own != nil {
 		if client, err = s.checkServer(res, own, nonce); err != nil {
 			return fmt.Errorf("create session: %w", err)
 		}
 	}
-	s.token = res.AuthenticationToken
 	s.lives = time.Duration(res.RevisedSessionTimeout) * time.Millisecond
 	if s.lives <= 0 {
-		s.lives = sessionLives
+		s.lives = s.opt.lives
 	}
-	identity, proof, err := s.identityToken(res, pki)
-	if err != nil {
+	if s.nonce, err = s.signIn(ctx, s.token, res, client); err != nil {
 		s.forget(ctx)
-		return fmt.Errorf("sign in: %w", err)
-	}
-	_, err = ask[*ua.ActivateSessionResponse](ctx, s.ch, &ua.ActivateSessionRequest{
-		ClientSignature: client, LocaleIDs: []string{"en", "zh"},
-		UserIdentityToken: ua.NewExtensionObject(identity), UserTokenSignature: proof,
-	}, s.token)
-	if err != nil {
-		s.forget(ctx)
-		return fmt.Errorf("activate session: %w", err)
+		return err
 	}
 	s.used.Store(time.Now().UnixNano())
 	return nil
 }
 
+// signIn activates a session, of which res has the server's certificate and
+// nonce, for the user, and gives the server's next nonce.
+func (s *session) signIn(ctx context.Context, token *ua.NodeID, res *ua.CreateSessionResponse, client *ua.SignatureData) ([]byte, error) {
+	identity, proof, err := s.identityToken(res, s.pki)
+	if err != nil {
+		return nil, fmt.Errorf("sign in: %w", err)
+	}
+	active, err := ask[*ua.ActivateSessionResponse](ctx, s.ch, &ua.ActivateSessionRequest{
+		ClientSignature: client, LocaleIDs: []string{"en", "zh"},
+		UserIdentityToken: ua.NewExtensionObject(identity), UserTokenSignature: proof,
+	}, token)
+	if err != nil {
+		return nil, fmt.Errorf("activate session: %w", err)
+	}
+	return active.ServerNonce, nil
+}
+
 // forget gives the server its session back.
-func (s *session) forget(ctx context.Context) {
-	ask[*ua.CloseSessionResponse](ctx, s.ch, &ua.CloseSessionRequest{DeleteSubscriptions: true}, s.token) // the channel is closed next anyhow
+func (s *session) forget(ctx context.Context) error {
+	_, err := ask[*ua.CloseSessionResponse](ctx, s.ch, &ua.CloseSessionRequest{DeleteSubscriptions: true}, s.token)
+	return err // of no matter where the channel is closed next
 }
 
 // checkServer checks that whoever made the session holds the certificate that
@@ -205,6 +221,11 @@ func (s *session) checkServer(res *ua.CreateSessionResponse, own *identity, nonc
 		// Nobody vouched for the ways to sign in that were announced before.
 		s.endpoint.UserIdentityTokens = signed.UserIdentityTokens
 	}
+	return k.sealOf(res)
+}
+
+// sealOf signs for the client.
+func (k keys) sealOf(res *ua.CreateSessionResponse) (*ua.SignatureData, error) {
 	sig, err := k.algorithm.Signature(signedData(res))
 	return &ua.SignatureData{Algorithm: k.algorithm.SignatureURI(), Signature: sig}, err
 }
@@ -373,7 +394,9 @@ func (s *session) fail(err error) { s.ch.fail(err) }
 // place there is free at once.
 func (s *session) end(err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	s.forget(ctx)
+	if s.forget(ctx) == nil {
+		s.forgiven.Store(true)
+	}
 	cancel()
 	s.fail(err)
 }
@@ -384,7 +407,9 @@ func (s *session) close() {
 	s.cancel()
 	if s.broken() == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		s.forget(ctx)
+		if s.forget(ctx) == nil {
+			s.forgiven.Store(true)
+		}
 		cancel()
 	}
 	s.ch.close()

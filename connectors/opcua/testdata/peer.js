@@ -4,9 +4,10 @@
 // of servers, each under its name:
 //
 //   start     name, port, uri, certificate, key, pki, accept, userPKI, users,
-//             anonymous, mini, limits, sessions, namespaces, space, nodes -> port
+//             anonymous, mini, limits, sessions, namespaces, decoys, space, nodes -> port
 //   set       name, node, type, value, array, status, at
 //   requests  name -> largest Read and CreateMonitoredItems since the last call
+//   trust     name, pki: the certificates of clients that it has refused
 //   sessions  name -> sessions open now
 //   stop      name
 const { createRequire } = require('module');
@@ -63,7 +64,12 @@ function put(s, n) {
 
 function build(s, c) {
   const address = s.server.engine.addressSpace;
-  for (const uri of c.namespaces || []) address.registerNamespace(uri);
+  for (const uri of c.namespaces || []) {
+    const other = address.registerNamespace(uri);
+    for (const node of c.decoys || []) { // the same names where nobody shall look
+      other.addVariable({ organizedBy: 'ObjectsFolder', browseName: node, nodeId: 's=' + node, dataType: 'Int32', value: { dataType: 'Int32', value: 666 } });
+    }
+  }
   const own = address.registerNamespace(c.space);
   const folder = own.addFolder('ObjectsFolder', { browseName: 'Plant' });
   let states;
@@ -99,7 +105,7 @@ const commands = {
       serverCertificateManager: await manager(c.pki, c.accept),
       userCertificateManager: await manager(c.userPKI, false),
       serverInfo: { applicationUri: c.uri, applicationName: { text: 'foreign' } },
-      nodeset_filename: [c.mini ? path.join(path.dirname(from.resolve('node-opcua-address-space')), '../nodesets/mini.Nodeset2.xml') : ua.nodesets.standard],
+      nodeset_filename: [c.mini ? path.join(process.argv[2], 'node_modules/node-opcua-address-space/nodesets/mini.Nodeset2.xml') : ua.nodesets.standard],
       allowAnonymous: c.anonymous !== false,
       userManager: { isValidUser: (name, password) => (c.users || {})[name] === password && password !== undefined },
       registerServerMethod: ua.RegisterServerMethod.HIDDEN,
@@ -120,6 +126,13 @@ const commands = {
     const { largest } = servers[c.name];
     servers[c.name].largest = {};
     return { read: largest.ReadRequest || 0, monitor: largest.CreateMonitoredItemsRequest || 0 };
+  },
+  async trust(c) { // the client's certificate that it has refused
+    const certificates = path.join(c.pki, 'rejected');
+    for (const f of require('fs').readdirSync(certificates)) {
+      require('fs').renameSync(path.join(certificates, f), path.join(c.pki, 'trusted', 'certs', f));
+    }
+    await servers[c.name].server.serverCertificateManager.reloadCertificates();
   },
   async sessions(c) { return { sessions: servers[c.name].server.engine.currentSessionCount }; },
   async stop(c) {
