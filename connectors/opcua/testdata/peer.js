@@ -35,9 +35,16 @@ class Opaque extends OpaqueStructure {
   }
 }
 
+// One that says it is an EUInformation, and is not.
+class Garbled extends OpaqueStructure {
+  constructor() {
+    super(ua.coerceNodeId('ns=0;i=889'), Buffer.from('0102030405060708', 'hex'));
+  }
+}
+
 function variant(n) {
   if (n.type === 'Structure') {
-    const make = (v) => (v === 'opaque' ? new Opaque() : new EUInformation({ unitId: 7, displayName: 'mm', description: 'millimetre' }));
+    const make = (v) => (v === 'opaque' ? new Opaque() : v === 'garbled' ? new Garbled() : new EUInformation({ unitId: 7, displayName: 'mm', description: 'millimetre' }));
     return { dataType: ua.DataType.ExtensionObject, arrayType: n.array ? ua.VariantArrayType.Array : ua.VariantArrayType.Scalar, value: n.array ? n.value.map(make) : make(n.value) };
   }
   const one = (v) => {
