@@ -80,7 +80,7 @@ func aboutCertificate(status ua.StatusCode, own *identity, pki *PKI) string {
 	mine := fmt.Sprintf("SHA-1 %s, file %s", thumbprint(own.der), pki.path("own", "certificate.der"))
 	switch status {
 	case ua.StatusBadSecurityChecksFailed, ua.StatusBadCertificateUntrusted:
-		return fmt.Sprintf("%s, most likely because it does not trust it yet: trust it on the server, which keeps refused ones, or give it the file (%s)", prefix, mine)
+		return fmt.Sprintf("%s, most likely because it does not trust it yet: trust it on the server, which keeps refused ones, or give it the file; if it is trusted there, set the server's clock (%s)", prefix, mine)
 	case ua.StatusBadCertificateTimeInvalid, ua.StatusBadCertificateIssuerTimeInvalid:
 		return fmt.Sprintf("%s as out of date, though it is valid until %s by our clock: set the clocks of server and gateway, or renew it (linetwin trust --renew; %s)", prefix, day(own.ends), mine)
 	case ua.StatusBadCertificateURIInvalid:

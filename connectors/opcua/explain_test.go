@@ -27,7 +27,7 @@ func TestRefusals(t *testing.T) {
 		{ua.StatusBadUserAccessDenied, User{}, own, "it does not let in anonymous users: set user"},
 		{ua.StatusBadIdentityTokenInvalid, byFile, own, "allow this kind of user"},
 		{ua.StatusBadUserSignatureInvalid, byFile, own, "user.key u.key must be of the certificate that the server knows"},
-		{ua.StatusBadSecurityChecksFailed, named, own, "it does not trust it yet: trust it on the server, which keeps refused ones, or give it the file (" + file + ")"},
+		{ua.StatusBadSecurityChecksFailed, named, own, "it does not trust it yet: trust it on the server, which keeps refused ones, or give it the file; if it is trusted there, set the server's clock (" + file + ")"},
 		{ua.StatusBadCertificateUntrusted, named, own, file},
 		{ua.StatusBadCertificateTimeInvalid, named, own, "out of date, though it is valid until 2030-01-02 by our clock: set the clocks"},
 		{ua.StatusBadCertificateURIInvalid, named, own, "because of its application URI urn:me: enter this URI on the server"},

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopcua/opcua/ua"
+
 	"linetwin/plant"
 )
 
@@ -189,7 +191,9 @@ func (s *foreignServer) start(t *testing.T) {
 	s.port = s.number(t, "start", "port", s.setup)
 }
 
-func (s *foreignServer) url() string { return "opc.tcp://127.0.0.1:" + big.NewInt(int64(s.port)).String() }
+func (s *foreignServer) url() string {
+	return "opc.tcp://127.0.0.1:" + big.NewInt(int64(s.port)).String()
+}
 
 func (s *foreignServer) set(t *testing.T, node, kind string, value any, more message) {
 	t.Helper()
@@ -233,6 +237,7 @@ func TestForeign(t *testing.T) {
 	main.start(t)
 	t.Run("policies", func(t *testing.T) { foreignPolicies(t, main) })
 	t.Run("users", func(t *testing.T) { foreignUsers(t, main, user) })
+	t.Run("attacked", func(t *testing.T) { foreignAttacked(t, main) })
 	t.Run("poll", func(t *testing.T) { foreignPoll(t, main) })
 	t.Run("subscribe", func(t *testing.T) { foreignSubscribe(t, main) })
 	t.Run("frozen", func(t *testing.T) { foreignFrozen(t, main) })
@@ -269,7 +274,9 @@ func foreignPolicies(t *testing.T, s *foreignServer) {
 
 func foreignUsers(t *testing.T, s *foreignServer, operator *issued) {
 	folder := t.TempDir()
-	file := func(name string, blocks ...*pem.Block) string { return write(t, filepath.Join(folder, name), blocks...) }
+	file := func(name string, blocks ...*pem.Block) string {
+		return write(t, filepath.Join(folder, name), blocks...)
+	}
 	stranger := issue(t, "stranger", nil, nil)
 	good := User{Certificate: file("operator.pem", certBlock(operator)), Key: file("operator.key", keyBlock(operator))}
 	bad := User{Certificate: file("stranger.pem", certBlock(stranger)), Key: file("stranger.key", keyBlock(stranger))}
@@ -314,5 +321,27 @@ func foreignUsers(t *testing.T, s *foreignServer, operator *issued) {
 				}
 			}
 		})
+	}
+}
+
+// How a password may travel is taken from what the server has signed, not from
+// what was announced before, even where the settings would have it plain.
+func foreignAttacked(t *testing.T, s *foreignServer) {
+	a := startAttacker(t, strings.TrimPrefix(s.url(), "opc.tcp://"), func(r *ua.GetEndpointsResponse) {
+		for _, e := range r.Endpoints {
+			for _, u := range e.UserIdentityTokens {
+				u.SecurityPolicyURI = ua.SecurityPolicyURINone
+			}
+		}
+	})
+	d := s.device(t, trusting(t, s.cert), Config{Security: "Basic256Sha256/Sign", User: User{Name: "edge", Password: "right", Plain: true}},
+		Signal{Name: "a", Node: foreignNode("int32"), Type: "int32"})
+	d.link.opt.url = "opc.tcp://" + a.listener.Addr().String()
+	if err := d.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	if a.saw("right") || !a.saw("edge") {
+		t.Error("the password was sent in the clear")
 	}
 }

@@ -403,7 +403,7 @@ func TestTrust(t *testing.T) {
 func TestParseSecurity(t *testing.T) {
 	for in, want := range map[string]string{
 		"None": "None", "None/None": "None", "Basic256Sha256/Sign": "Basic256Sha256/Sign", "Aes128_Sha256_RsaOaep/SignAndEncrypt": "Aes128_Sha256_RsaOaep/SignAndEncrypt",
-		"Aes256_Sha256_RsaPss/Sign": "Aes256_Sha256_RsaPss/Sign", "": "", "none": "", "Basic256Sha256": "", "Basic256Sha256/None": "", "Basic128Rsa15/Sign": "", "None/Sign": "", "Basic256Sha256/Sign/x": "",
+		"Aes256-Sha256-RsaPss/Sign": "Aes256_Sha256_RsaPss/Sign", "Aes256_Sha256_RsaPss/Sign": "Aes256_Sha256_RsaPss/Sign", "": "", "none": "", "Basic256Sha256": "", "Basic256Sha256/None": "", "Basic128Rsa15/Sign": "", "None/Sign": "", "Basic256Sha256/Sign/x": "",
 	} {
 		got, err := parseSecurity(in)
 		if (err == nil) != (want != "") || err == nil && got.String() != want {

@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"cmp"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -31,7 +32,7 @@ func (u User) check(none bool) []plant.Fault {
 	byFile := u.Certificate != "" || u.Key != ""
 	switch {
 	case byFile && (u.Name != "" || u.Password != ""):
-		add("certificate", quoted(u.Certificate+u.Key), "either name and password, or certificate and key")
+		add("certificate", quoted(cmp.Or(u.Certificate, u.Key)), "either name and password, or certificate and key")
 	case byFile && u.Certificate == "":
 		add("certificate", "", "a file; certificate and key go together")
 	case byFile && u.Key == "":

@@ -28,7 +28,9 @@ func pkcs8(t *testing.T, key any) *pem.Block {
 func TestUserFiles(t *testing.T) {
 	now := time.Now()
 	folder := t.TempDir()
-	file := func(name string, blocks ...*pem.Block) string { return write(t, filepath.Join(folder, name), blocks...) }
+	file := func(name string, blocks ...*pem.Block) string {
+		return write(t, filepath.Join(folder, name), blocks...)
+	}
 	raw := func(name string, b []byte) string {
 		path := filepath.Join(folder, name)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
