@@ -83,7 +83,7 @@ func foreignSmall(t *testing.T, p *peerProcess) {
 		for i, n := range names {
 			nodes = append(nodes, message{"node": n, "type": "Int32", "value": 10 * (i + 1)})
 		}
-		return message{"mini": true, "sessions": 2, "namespaces": []string{}, "decoys": []string{}, "space": foreignSpace, "nodes": nodes}
+		return message{"mini": true, "users": map[string]string{"edge": "right"}, "sessions": 2, "namespaces": []string{}, "decoys": []string{}, "space": foreignSpace, "nodes": nodes}
 	}
 	s := p.server(t, "small", []*issued{issue(t, "small", between, nil), between}, setup("int32", "stays", "goes"))
 	s.start(t)
@@ -142,11 +142,11 @@ func foreignSessions(t *testing.T, s *foreignServer, pki *PKI) {
 			t.Errorf("with a session free: %v", err)
 		}
 	})
-	for _, sec := range []string{"None", "Basic256Sha256/Sign"} {
+	for sec, user := range map[string]User{"None": {}, "Basic256Sha256/Sign": {}, "Aes256_Sha256_RsaPss/SignAndEncrypt": {Name: "edge", Password: "right"}} {
 		// The same process takes its lost sessions over at once.
 		t.Run("cut again and again, "+strings.ReplaceAll(sec, "/", " "), func(t *testing.T) {
 			before := open()
-			d := s.device(t, pki, Config{Security: sec}, signal)
+			d := s.device(t, pki, Config{Security: sec, User: user}, signal)
 			for i := range 5 {
 				if err := d.Connect(t.Context()); err != nil {
 					t.Fatalf("connection %d: %v", i, err)

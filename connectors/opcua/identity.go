@@ -225,5 +225,9 @@ func (p *PKI) make(key *rsa.PrivateKey, was *x509.Certificate, now time.Time) (*
 	if err := writeFile(p.path("own", "certificate.der"), der, 0o644); err != nil {
 		return nil, err
 	}
+	if p.Log != nil {
+		p.Log.Info("own OPC UA certificate made: servers must trust it", "file", p.path("own", "certificate.der"),
+			"application_uri", uri.String(), "sha256", fingerprint(der), "sha1", thumbprint(der))
+	}
 	return &identity{der: der, key: key, uri: uri.String(), ends: x.NotAfter}, nil
 }
