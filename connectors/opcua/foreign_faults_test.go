@@ -156,6 +156,12 @@ func foreignSessions(t *testing.T, s *foreignServer, pki *PKI) {
 				}
 				d.session.ch.conn.Close()
 				waitFor(t, func() bool { return d.session.broken() != nil })
+				url := d.link.opt.url
+				d.link.opt.url = "opc.tcp://127.0.0.1:1" // the first attempt fails, and must not forget what is left
+				if err := d.Connect(t.Context()); err == nil {
+					t.Fatal("connected to nobody")
+				}
+				d.link.opt.url = url
 			}
 			if err := d.Connect(t.Context()); err != nil { // and leaves nothing
 				t.Fatal(err)

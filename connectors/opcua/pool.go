@@ -16,7 +16,7 @@ import (
 type Pool struct {
 	pki   *PKI
 	log   *slog.Logger
-	lives time.Duration // of a session that says nothing
+	lives time.Duration // see options
 
 	mu    sync.Mutex
 	links map[options]*link
@@ -25,7 +25,7 @@ type Pool struct {
 // NewPool gives a pool whose sessions use pki's certificates; pki may be nil
 // where all devices use security None.
 func NewPool(pki *PKI, log *slog.Logger) *Pool {
-	return &Pool{pki: pki, log: log, lives: sessionLives, links: make(map[options]*link)}
+	return &Pool{pki: pki, log: log, links: make(map[options]*link)}
 }
 
 // Device gives a device of the pool. It checks the settings and does not
@@ -49,6 +49,7 @@ func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals [
 	l := p.links[opt]
 	if l == nil {
 		l = &link{opt: opt, pki: p.pki, log: p.log}
+		l.opt.left = new(leftovers)
 		p.links[opt] = l
 	}
 	p.mu.Unlock()
@@ -65,7 +66,6 @@ type link struct {
 	live *session
 	refs map[*session]int // also of broken ones that are still held
 	busy *attempt         // a session is being opened or closed
-	left []remains        // of broken sessions that nobody holds any more
 }
 
 // attempt is an opening or closing that others wait for.
@@ -118,21 +118,20 @@ func (l *link) open(ctx context.Context, timeout time.Duration, a *attempt) (s *
 		a.err, a.again = err, ctx.Err() != nil
 		close(a.done)
 	}()
-	return openSession(ctx, l.opt, timeout, l.pki, l.log, l.remains()...)
+	l.leaveBroken()
+	return openSession(ctx, l.opt, timeout, l.pki, l.log)
 }
 
-// remains gives what broken sessions may have left on the server, each once.
-func (l *link) remains() []remains {
+// leaveBroken notes what sessions that are broken, but still held, may have
+// left on the server.
+func (l *link) leaveBroken() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	left := l.left
-	l.left = nil
 	for s := range l.refs {
-		if s.broken() != nil && !s.forgiven.Swap(true) {
-			left = append(left, s.remains())
+		if s.broken() != nil {
+			s.leave() // which asks nothing of the server then
 		}
 	}
-	return left
 }
 
 // release gives a session back; the last one closes it, while whoever wants a
@@ -155,13 +154,10 @@ func (l *link) release(s *session) {
 	}
 	l.mu.Unlock()
 	s.close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !s.forgiven.Swap(true) {
-		l.left = append(l.left[max(0, len(l.left)+1-mostLeft):], s.remains())
-	}
 	if a != nil {
+		l.mu.Lock()
 		l.busy = nil
+		l.mu.Unlock()
 		close(a.done)
 	}
 }

@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,7 +30,8 @@ type options struct {
 	url      string
 	security security
 	user     User
-	lives    time.Duration // that the server is asked to keep a silent session
+	lives    time.Duration // that the server is asked to keep a silent session; 0 for sessionLives
+	left     *leftovers    // of earlier sessions; nil for none, as in the key of a pool
 }
 
 // String leaves the user out: fmt would print a secret inside a struct.
@@ -43,8 +45,8 @@ type session struct {
 	pki      *PKI // may be nil
 	ch       *channel
 	token    *ua.NodeID
-	nonce    []byte      // the server's, that whoever takes the session over must sign
-	forgiven atomic.Bool // nothing of it is left on the server, or another session cares for that
+	nonce    []byte    // the server's, that whoever takes the session over must sign
+	leaving  sync.Once // it is given back, or left for another session to close
 	lives    time.Duration
 	endpoint *ua.EndpointDescription
 	clock    clock
@@ -61,20 +63,23 @@ type session struct {
 
 // openSession connects, checks what the server is and offers, and signs in.
 // What was left of earlier sessions is closed first.
-func openSession(ctx context.Context, opt options, timeout time.Duration, pki *PKI, log *slog.Logger, left ...remains) (_ *session, err error) {
+func openSession(ctx context.Context, opt options, timeout time.Duration, pki *PKI, log *slog.Logger) (_ *session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(5*timeout, connectTakes))
 	defer cancel()
 	u, err := endpointURL(opt.url)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opt: opt, pki: pki}
+	s := &session{opt: opt, pki: pki, lives: cmp.Or(opt.lives, sessionLives)}
 	endpoints, ch, err := discover(ctx, u, opt.security)
 	if err != nil {
 		return nil, s.explain(err, nil, pki)
 	}
 	defer func() {
 		if err != nil && ch != nil {
+			if s.ch != nil {
+				s.leave()
+			}
 			ch.close()
 		}
 	}()
@@ -97,7 +102,7 @@ func openSession(ctx context.Context, opt options, timeout time.Duration, pki *P
 		}
 	}
 	s.ch = ch
-	if err = s.reclaim(ctx, timeout, own, left); err != nil {
+	if err = s.reclaim(ctx, timeout, own); err != nil {
 		return nil, fmt.Errorf("close the session before: %w", err)
 	}
 	if err = s.activate(ctx, u, own); err != nil {
@@ -145,7 +150,7 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity) error
 			ApplicationName: ua.NewLocalizedText("LineTwin"), ApplicationType: ua.ApplicationTypeClient,
 		},
 		EndpointURL: u.String(), SessionName: fmt.Sprintf("linetwin-%x", nonce[:6]), ClientNonce: nonce,
-		RequestedSessionTimeout: float64(s.opt.lives.Milliseconds()), MaxResponseMessageSize: mostMessage,
+		RequestedSessionTimeout: float64(s.lives.Milliseconds()), MaxResponseMessageSize: mostMessage,
 	}
 	if own != nil {
 		req.ClientDescription.ApplicationURI, req.ClientCertificate = own.uri, own.der
@@ -155,22 +160,22 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity) error
 		return fmt.Errorf("create session: %w", err)
 	}
 	client := &ua.SignatureData{}
-	s.token = res.AuthenticationToken
+	s.token, s.nonce = res.AuthenticationToken, res.ServerNonce
+	s.used.Store(time.Now().UnixNano())
+	if lives := time.Duration(res.RevisedSessionTimeout) * time.Millisecond; lives > 0 {
+		s.lives = lives
+	}
 	if own != nil {
 		if client, err = s.checkServer(res, own, nonce); err != nil {
 			return fmt.Errorf("create session: %w", err)
 		}
 	}
-	s.lives = time.Duration(res.RevisedSessionTimeout) * time.Millisecond
-	if s.lives <= 0 {
-		s.lives = s.opt.lives
+	next, err := s.signIn(ctx, s.token, res, client)
+	if err == nil {
+		s.nonce = next
+		s.used.Store(time.Now().UnixNano())
 	}
-	if s.nonce, err = s.signIn(ctx, s.token, res, client); err != nil {
-		s.forget(ctx)
-		return err
-	}
-	s.used.Store(time.Now().UnixNano())
-	return nil
+	return err
 }
 
 // signIn activates a session, of which res has the server's certificate and
@@ -188,12 +193,6 @@ func (s *session) signIn(ctx context.Context, token *ua.NodeID, res *ua.CreateSe
 		return nil, fmt.Errorf("activate session: %w", err)
 	}
 	return active.ServerNonce, nil
-}
-
-// forget gives the server its session back.
-func (s *session) forget(ctx context.Context) error {
-	_, err := ask[*ua.CloseSessionResponse](ctx, s.ch, &ua.CloseSessionRequest{DeleteSubscriptions: true}, s.token)
-	return err // of no matter where the channel is closed next
 }
 
 // checkServer checks that whoever made the session holds the certificate that
@@ -393,11 +392,7 @@ func (s *session) fail(err error) { s.ch.fail(err) }
 // end ends the session for all who use it, and tells the server so that its
 // place there is free at once.
 func (s *session) end(err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	if s.forget(ctx) == nil {
-		s.forgiven.Store(true)
-	}
-	cancel()
+	s.leave()
 	s.fail(err)
 }
 
@@ -405,13 +400,7 @@ func (s *session) end(err error) {
 // listens, and returns when nothing runs any more.
 func (s *session) close() {
 	s.cancel()
-	if s.broken() == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		if s.forget(ctx) == nil {
-			s.forgiven.Store(true)
-		}
-		cancel()
-	}
+	s.leave()
 	s.ch.close()
 	s.running.Wait()
 }
