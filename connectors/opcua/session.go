@@ -14,7 +14,6 @@ import (
 
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
-	"github.com/gopcua/opcua/uapolicy"
 
 	"linetwin/plant"
 )
@@ -178,23 +177,6 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity) error
 	return err
 }
 
-// signIn activates a session, of which res has the server's certificate and
-// nonce, for the user, and gives the server's next nonce.
-func (s *session) signIn(ctx context.Context, token *ua.NodeID, res *ua.CreateSessionResponse, client *ua.SignatureData) ([]byte, error) {
-	identity, proof, err := s.identityToken(res, s.pki)
-	if err != nil {
-		return nil, fmt.Errorf("sign in: %w", err)
-	}
-	active, err := ask[*ua.ActivateSessionResponse](ctx, s.ch, &ua.ActivateSessionRequest{
-		ClientSignature: client, LocaleIDs: []string{"en", "zh"},
-		UserIdentityToken: ua.NewExtensionObject(identity), UserTokenSignature: proof,
-	}, token)
-	if err != nil {
-		return nil, fmt.Errorf("activate session: %w", err)
-	}
-	return active.ServerNonce, nil
-}
-
 // checkServer checks that whoever made the session holds the certificate that
 // was trusted, and that the server really offers this security, and signs our
 // side.
@@ -221,22 +203,6 @@ func (s *session) checkServer(res *ua.CreateSessionResponse, own *identity, nonc
 		s.endpoint.UserIdentityTokens = signed.UserIdentityTokens
 	}
 	return k.sealOf(res)
-}
-
-// sealOf signs for the client.
-func (k keys) sealOf(res *ua.CreateSessionResponse) (*ua.SignatureData, error) {
-	sig, err := k.algorithm.Signature(signedData(res))
-	return &ua.SignatureData{Algorithm: k.algorithm.SignatureURI(), Signature: sig}, err
-}
-
-// signedData is what client and user sign to show that they hold their keys:
-// the server's certificate, without those of its issuers, and its nonce.
-func signedData(res *ua.CreateSessionResponse) []byte {
-	der := res.ServerCertificate
-	if x, err := uapolicy.ParseCertificate(der); err == nil {
-		der = x.Raw
-	}
-	return append(append([]byte(nil), der...), res.ServerNonce...)
 }
 
 // askLimits reads what the server can take in one request (Part 5, 6.3.11).

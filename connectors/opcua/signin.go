@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"context"
 	"crypto/rsa"
 	"encoding/binary"
 	"errors"
@@ -12,6 +13,39 @@ import (
 	"github.com/gopcua/opcua/ua"
 	"github.com/gopcua/opcua/uapolicy"
 )
+
+// signIn activates a session, of which res has the server's certificate and
+// nonce, for the user, and gives the server's next nonce.
+func (s *session) signIn(ctx context.Context, token *ua.NodeID, res *ua.CreateSessionResponse, client *ua.SignatureData) ([]byte, error) {
+	identity, proof, err := s.identityToken(res, s.pki)
+	if err != nil {
+		return nil, fmt.Errorf("sign in: %w", err)
+	}
+	active, err := ask[*ua.ActivateSessionResponse](ctx, s.ch, &ua.ActivateSessionRequest{
+		ClientSignature: client, LocaleIDs: []string{"en", "zh"},
+		UserIdentityToken: ua.NewExtensionObject(identity), UserTokenSignature: proof,
+	}, token)
+	if err != nil {
+		return nil, fmt.Errorf("activate session: %w", err)
+	}
+	return active.ServerNonce, nil
+}
+
+// sealOf signs for the client.
+func (k keys) sealOf(res *ua.CreateSessionResponse) (*ua.SignatureData, error) {
+	sig, err := k.algorithm.Signature(signedData(res))
+	return &ua.SignatureData{Algorithm: k.algorithm.SignatureURI(), Signature: sig}, err
+}
+
+// signedData is what client and user sign to show that they hold their keys:
+// the server's certificate, without those of its issuers, and its nonce.
+func signedData(res *ua.CreateSessionResponse) []byte {
+	der := res.ServerCertificate
+	if x, err := uapolicy.ParseCertificate(der); err == nil {
+		der = x.Raw
+	}
+	return append(append([]byte(nil), der...), res.ServerNonce...)
+}
 
 // identityToken makes what signs the user in (Part 4, 7.41), from the ways in
 // that the endpoint offers, and the signature that goes with a certificate.
