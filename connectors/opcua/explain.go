@@ -98,7 +98,7 @@ func aboutCertificate(status ua.StatusCode, own *identity, pki *PKI) string {
 func aboutServer(status ua.StatusCode) string {
 	switch status {
 	case ua.StatusBadTooManySessions:
-		return "all sessions that it allows are in use: close other clients, or allow more on the server; those of clients that died end by themselves, ours within a minute"
+		return "all sessions that it allows are in use: close other clients, or allow more on the server; those of clients that died end by themselves, ours after 20 s"
 	case ua.StatusBadTCPNotEnoughResources, ua.StatusBadTCPServerTooBusy, ua.StatusBadMaxConnectionsReached,
 		ua.StatusBadTCPInternalError, ua.StatusBadOutOfMemory, ua.StatusBadResourceUnavailable:
 		return "it has no room for another connection: close other clients, or wait"
