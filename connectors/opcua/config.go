@@ -33,7 +33,7 @@ type Config struct {
 	// Security is None, or policy/mode as in Basic256Sha256/SignAndEncrypt. It
 	// has no default, and what the server offers must match it exactly.
 	Security string `yaml:"security"`
-	// User signs in; anonymous without a name.
+	// User signs in: by name and password, or by certificate; anonymous without.
 	User User `yaml:"user,omitempty"`
 	// Mode is poll (default) or subscribe.
 	Mode string `yaml:"mode,omitempty"`
@@ -63,6 +63,11 @@ type User struct {
 	// Plain allows the password to travel unencrypted, where server and
 	// security settings would have it so. Otherwise such a server is refused.
 	Plain bool `yaml:"plain,omitempty"`
+	// Certificate is a file (PEM or DER) with the user's X.509 certificate, and
+	// Key one with its RSA key (PEM, without a password). Both are read at each
+	// connection, so that renewed ones are used.
+	Certificate string `yaml:"certificate,omitempty"`
+	Key         string `yaml:"key,omitempty"`
 }
 
 // Signal is one value of a server's address space.
@@ -128,12 +133,7 @@ func (c Config) Check() []plant.Fault {
 	if err != nil {
 		add("security", quoted(c.Security), securityForms())
 	}
-	if c.User.Name == "" && c.User.Password != "" {
-		add("user.name", "", "the name that the password is of")
-	}
-	if err == nil && sec.none() && c.User.Plain && c.User.Name == "" {
-		add("user.plain", "true", "only with a user")
-	}
+	faults = append(faults, plant.Under("user", c.User.check(err == nil && sec.none()))...)
 	if c.Mode != "" && c.Mode != ModePoll && c.Mode != ModeSubscribe {
 		add("mode", quoted(c.Mode), "poll or subscribe")
 	}

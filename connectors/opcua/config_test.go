@@ -29,6 +29,13 @@ func TestConfigFaults(t *testing.T) {
 		{"batch", good + "batch: -1", "batch: found -1"},
 		{"queue", good + "queue: 99999", "queue: found 99999"},
 		{"heartbeat", good + "heartbeat: x", `heartbeat: found "x"`},
+		{"certificate", good + "user: {certificate: a.pem, key: a.key}", ""},
+		{"certificate and name", good + "user: {name: u, password: p, certificate: a.pem, key: a.key}", `user.certificate: found "a.pem", allowed: either name and password, or certificate and key`},
+		{"certificate and password", good + "user: {password: p, certificate: a.pem, key: a.key}", `user.name: missing`},
+		{"certificate without key", good + "user: {certificate: a.pem}", "user.key: missing, allowed: a file; certificate and key go together"},
+		{"key without certificate", good + "user: {key: a.key}", "user.certificate: missing, allowed: a file"},
+		{"plain certificate", "url: opc.tcp://plc\nsecurity: Basic256Sha256/Sign\nuser: {certificate: a.pem, key: a.key, plain: true}", "user.plain: found true, allowed: only with a password"},
+		{"policy as in profiles", "url: opc.tcp://plc\nsecurity: Aes128-Sha256-RsaOaep/Sign", ""},
 		{"password without name", good + "user: {password: p}", "user.name: missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -145,10 +145,14 @@ func (d *decoder) data(dv *ua.DataValue) (plant.Value, plant.Quality, string) {
 		return plant.Value{}, plant.Bad, statusName(dv.Status)
 	}
 	v, reason := d.value(dv.Value)
+	uncertain := severity(dv.Status) == plant.Uncertain
+	if reason != "" && uncertain {
+		reason += " (" + statusName(dv.Status) + ")"
+	}
 	if reason != "" {
 		return plant.Value{}, plant.Bad, reason
 	}
-	if severity(dv.Status) == plant.Uncertain {
+	if uncertain {
 		return v, plant.Uncertain, statusName(dv.Status)
 	}
 	return v, plant.Good, ""

@@ -38,6 +38,7 @@ type Device struct {
 	stamper stamper
 	offset  atomic.Int64
 	warned  bool // of the clock
+	sift    bool // something could not be decoded: nodes are read one by one before they are subscribed
 }
 
 // signal is one configured signal.
@@ -186,6 +187,9 @@ func (d *Device) guard(begin time.Time, err *error) {
 			d.session.fail(*err)
 			d.release()
 		}
+	}
+	if garbled := (undecodableError{}); errors.As(*err, &garbled) {
+		d.sift = true
 	}
 	if *err != nil {
 		d.stamper.claimed(plant.At(begin))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/gopcua/opcua/ua"
 )
@@ -48,7 +49,12 @@ func choose(endpoints []*ua.EndpointDescription, want security) (*ua.EndpointDes
 		if has == want {
 			return e, nil
 		}
-		offers = append(offers, has.String())
+		if !slices.Contains(offers, has.String()) {
+			offers = append(offers, has.String())
+		}
 	}
-	return nil, fmt.Errorf("the server does not offer %s, only %q", want, offers)
+	if len(offers) == 0 {
+		return nil, fmt.Errorf("the server does not offer %s, nor anything else over opc.tcp", want)
+	}
+	return nil, fmt.Errorf("the server does not offer %s, only %q: set security to one of these, or enable it on the server", want, offers)
 }

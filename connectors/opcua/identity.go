@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -26,13 +27,17 @@ type identity struct {
 }
 
 // identity loads the gateway's certificate, or makes it. One that has ended is
-// made anew with the same key; servers must then trust the new one.
+// made anew with the same key: no server would take it any more, and servers
+// must trust the new one. One that was renewed meanwhile is used.
 func (p *PKI) identity() (*identity, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	if p.own != nil && now.Before(p.own.ends) {
-		return p.own, nil
+		if der, err := os.ReadFile(p.path("own", "certificate.der")); err == nil && bytes.Equal(der, p.own.der) {
+			p.remind(now, p.own.ends)
+			return p.own, nil
+		}
 	}
 	own, err := p.load(now)
 	if err != nil {
@@ -47,10 +52,23 @@ func (p *PKI) load(now time.Time) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	der, err := os.ReadFile(p.path("own", "certificate.der"))
+	x, err := p.loadCertificate(key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return p.make(key, now)
+		return p.make(key, nil, now)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if !now.Before(x.NotAfter) {
+		p.warn("own OPC UA certificate has ended and is made anew: servers must trust the new one", x.NotAfter)
+		return p.make(key, x, now)
+	}
+	p.remind(now, x.NotAfter)
+	return &identity{der: x.Raw, key: key, uri: x.URIs[0].String(), ends: x.NotAfter}, nil
+}
+
+func (p *PKI) loadCertificate(key *rsa.PrivateKey) (*x509.Certificate, error) {
+	der, err := os.ReadFile(p.path("own", "certificate.der"))
 	if err != nil {
 		return nil, err
 	}
@@ -64,14 +82,62 @@ func (p *PKI) load(now time.Time) (*identity, error) {
 	if len(x.URIs) == 0 {
 		return nil, fmt.Errorf("certificate.der names no application URI")
 	}
-	if !now.Before(x.NotAfter) {
-		p.warn("own OPC UA certificate has ended and is made anew: servers must trust the new one", x.NotAfter)
-		return p.make(key, now)
+	return x, nil
+}
+
+// Renew makes a new certificate of the gateway now, with the same key and
+// application URI, and keeps the one before as a file. Servers must trust the
+// new one; a gateway that runs shows it at its next connection.
+func (p *PKI) Renew() (was, is Certificate, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := os.Stat(p.path("own", "key.pem")); err != nil {
+		return was, is, fmt.Errorf("renew own OPC UA certificate: %w", err)
 	}
-	if now.Add(ownWarns).After(x.NotAfter) {
-		p.warn("own OPC UA certificate ends soon", x.NotAfter)
+	key, err := p.loadKey()
+	if err != nil {
+		return was, is, fmt.Errorf("renew own OPC UA certificate: %w", err)
 	}
-	return &identity{der: x.Raw, key: key, uri: x.URIs[0].String(), ends: x.NotAfter}, nil
+	x, err := p.loadCertificate(key)
+	if err != nil {
+		return was, is, fmt.Errorf("renew own OPC UA certificate: %w", err)
+	}
+	own, err := p.make(key, x, time.Now())
+	if err != nil {
+		return was, is, fmt.Errorf("renew own OPC UA certificate: %w", err)
+	}
+	p.own = own
+	if was, err = describe(p.former(x), x.Raw); err != nil {
+		return was, is, err
+	}
+	is, err = describe(p.path("own", "certificate.der"), own.der)
+	return was, is, err
+}
+
+// former names the file in which a certificate is kept that is not used any
+// more.
+func (p *PKI) former(x *x509.Certificate) string {
+	return p.path("own", fmt.Sprintf("certificate-%s-%.16s.der", x.NotBefore.UTC().Format("20060102"), fingerprint(x.Raw)))
+}
+
+// Remind warns, once a day, of an own certificate in use that ends soon. A nil
+// PKI has none.
+func (p *PKI) Remind(now time.Time) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.own != nil {
+		p.remind(now, p.own.ends)
+	}
+}
+
+func (p *PKI) remind(now, ends time.Time) {
+	if now.Add(ownWarns).After(ends) && now.Sub(p.told) >= 24*time.Hour {
+		p.told = now
+		p.warn("own OPC UA certificate ends soon: renew it with linetwin trust --renew, and have servers trust the new one", ends)
+	}
 }
 
 func (p *PKI) warn(what string, ends time.Time) {
@@ -88,17 +154,9 @@ func (p *PKI) loadKey() (*rsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, fmt.Errorf("key.pem holds no PEM block")
-	}
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := parseKey(b)
 	if err != nil {
 		return nil, fmt.Errorf("key.pem: %w", err)
-	}
-	key, ok := k.(*rsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("key.pem holds no RSA key")
 	}
 	return key, nil
 }
@@ -123,7 +181,8 @@ func (p *PKI) makeKey() (*rsa.PrivateKey, error) {
 }
 
 // make writes a self-signed application instance certificate (Part 6, 6.2.2).
-func (p *PKI) make(key *rsa.PrivateKey, now time.Time) (*identity, error) {
+// One that it replaces gives it its names, and is kept as a file.
+func (p *PKI) make(key *rsa.PrivateKey, was *x509.Certificate, now time.Time) (*identity, error) {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
 		host = "gateway"
@@ -136,13 +195,20 @@ func (p *PKI) make(key *rsa.PrivateKey, now time.Time) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
+	subject := pkix.Name{CommonName: "LineTwin gateway " + name, Organization: []string{"LineTwin"}}
+	if was != nil {
+		uri, subject = was.URIs[0], was.Subject
+		if err := writeFile(p.former(was), was.Raw, 0o644); err != nil {
+			return nil, err
+		}
+	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, err
 	}
 	x := &x509.Certificate{
 		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: "LineTwin gateway " + name, Organization: []string{"LineTwin"}},
+		Subject:      subject,
 		// A day of grace for controllers whose clock runs behind.
 		NotBefore: now.Add(-24 * time.Hour), NotAfter: now.Add(ownLives),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment |
@@ -158,6 +224,10 @@ func (p *PKI) make(key *rsa.PrivateKey, now time.Time) (*identity, error) {
 	}
 	if err := writeFile(p.path("own", "certificate.der"), der, 0o644); err != nil {
 		return nil, err
+	}
+	if p.Log != nil {
+		p.Log.Info("own OPC UA certificate made: servers must trust it", "file", p.path("own", "certificate.der"),
+			"application_uri", uri.String(), "sha256", fingerprint(der), "sha1", thumbprint(der))
 	}
 	return &identity{der: der, key: key, uri: uri.String(), ends: x.NotAfter}, nil
 }

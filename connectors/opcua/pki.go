@@ -2,7 +2,6 @@ package opcua
 
 import (
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -30,7 +29,10 @@ const (
 // trusts, in a folder:
 //
 //	own/certificate.der, own/key.pem   made once, kept; the key is 0600
+//	own/certificate-*.der              those that it had before
 //	trusted/*.der                      servers, or authorities that sign them
+//	trusted/crl/*.crl                  what these authorities have revoked
+//	issuers/*.der                      authorities in between, not trusted by themselves
 //	rejected/*.der                     servers that were refused, to look at
 //
 // A PKI may be used from several goroutines.
@@ -42,8 +44,10 @@ type PKI struct {
 	// Log gets the warnings about certificates that end soon; nil for none.
 	Log *slog.Logger
 
-	mu  sync.Mutex
-	own *identity
+	mu     sync.Mutex
+	own    *identity
+	told   time.Time       // when it was warned last that own ends
+	warned map[string]bool // what was warned of about servers
 }
 
 // Certificate describes a certificate on disk.
@@ -108,29 +112,75 @@ func (p *PKI) Trust(der []byte) error {
 // Promote trusts the rejected certificate whose fingerprint (SHA-256 or SHA-1)
 // begins with these hexadecimal digits; at least 8, and only one may fit.
 func (p *PKI) Promote(prefix string) (Certificate, error) {
-	prefix = strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(prefix))
-	if len(prefix) < 8 {
-		return Certificate{}, fmt.Errorf("promote certificate %q: give at least 8 digits of its fingerprint", prefix)
+	c, err := p.find("rejected", prefix)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("trust certificate %q: %w", prefix, err)
 	}
-	rejected, err := p.Rejected()
+	return c, p.Trust(c.DER)
+}
+
+// TrustFile trusts the certificate in a file, PEM or DER.
+func (p *PKI) TrustFile(file string) (Certificate, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("trust certificate: %w", err)
+	}
+	x, err := parseOne(b)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("trust certificate: %s: %w", file, err)
+	}
+	c, err := describe(file, x.Raw)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("trust certificate: %s: %w", file, err)
+	}
+	return c, p.Trust(c.DER)
+}
+
+// Distrust takes the trusted certificate whose fingerprint begins with these
+// digits from the trusted ones and keeps it among the rejected ones.
+func (p *PKI) Distrust(prefix string) (Certificate, error) {
+	c, err := p.find("trusted", prefix)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("distrust certificate %q: %w", prefix, err)
+	}
+	if err := os.MkdirAll(p.path("rejected"), 0o755); err != nil {
+		return Certificate{}, fmt.Errorf("distrust certificate: %w", err)
+	}
+	// Not renamed: the file may hold PEM, or have another name than ours.
+	if err := writeFile(p.path("rejected", fileName(c)), c.DER, 0o644); err != nil {
+		return Certificate{}, fmt.Errorf("distrust certificate: %w", err)
+	}
+	if err := os.Remove(c.File); err != nil {
+		return Certificate{}, fmt.Errorf("distrust certificate: %w", err)
+	}
+	return c, nil
+}
+
+// find gives the only certificate of a folder whose fingerprint begins so.
+func (p *PKI) find(folder, prefix string) (Certificate, error) {
+	prefix = strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(prefix))
+	if len(prefix) < 8 || strings.Trim(prefix, "0123456789abcdef") != "" {
+		return Certificate{}, errors.New("want at least 8 hexadecimal digits of its fingerprint")
+	}
+	all, err := p.list(folder)
 	if err != nil {
 		return Certificate{}, err
 	}
 	var found []Certificate
-	for _, c := range rejected {
+	for _, c := range all {
 		if strings.HasPrefix(c.Fingerprint, prefix) || strings.HasPrefix(c.Thumbprint, prefix) {
 			found = append(found, c)
 		}
 	}
 	switch {
-	case len(rejected) == 0:
-		return Certificate{}, fmt.Errorf("trust certificate %q: no refused certificate is in %s", prefix, p.path("rejected"))
+	case len(all) == 0:
+		return Certificate{}, fmt.Errorf("no certificate is in %s", p.path(folder))
 	case len(found) == 0:
-		return Certificate{}, fmt.Errorf("trust certificate %q: none of the %d refused certificates in %s begins so", prefix, len(rejected), p.path("rejected"))
+		return Certificate{}, fmt.Errorf("none of the %d certificates in %s begins so", len(all), p.path(folder))
 	case len(found) > 1:
-		return Certificate{}, fmt.Errorf("trust certificate %q: %d refused certificates begin so; give more digits", prefix, len(found))
+		return Certificate{}, fmt.Errorf("%d certificates in %s begin so; give more digits", len(found), p.path(folder))
 	}
-	return found[0], p.Trust(found[0].DER)
+	return found[0], nil
 }
 
 // Rejected lists the certificates of servers that were refused.
@@ -181,7 +231,7 @@ func describe(file string, der []byte) (Certificate, error) {
 	if err != nil {
 		return Certificate{}, err
 	}
-	c := Certificate{File: file, Subject: x.Subject.String(), Fingerprint: fingerprint(x.Raw), Thumbprint: hex.EncodeToString(uapolicy.Thumbprint(x.Raw)),
+	c := Certificate{File: file, Subject: x.Subject.String(), Fingerprint: fingerprint(x.Raw), Thumbprint: thumbprint(x.Raw),
 		From: plant.At(x.NotBefore), To: plant.At(x.NotAfter), DER: x.Raw}
 	if len(x.URIs) > 0 {
 		c.URI = x.URIs[0].String()
@@ -194,6 +244,9 @@ func fingerprint(der []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// thumbprint is the SHA-1, by which OPC UA servers show certificates.
+func thumbprint(der []byte) string { return hex.EncodeToString(uapolicy.Thumbprint(der)) }
+
 // fileName makes a name that people can tell apart and every file system
 // takes.
 func fileName(c Certificate) string {
@@ -204,52 +257,6 @@ func fileName(c Certificate) string {
 		return '_'
 	}, c.Subject)
 	return fmt.Sprintf("%.40s-%.16s.der", name, c.Fingerprint)
-}
-
-// verify tells whether a server's certificate is trusted, itself or by its
-// issuer. A refused one is kept in rejected/, and the error says what to do.
-func (p *PKI) verify(der []byte, now time.Time) error {
-	server, err := describe("", der)
-	if err != nil {
-		return fmt.Errorf("the server's certificate cannot be read: %w", err)
-	}
-	trusted, err := p.Trusted()
-	if err != nil {
-		return err
-	}
-	x, _ := x509.ParseCertificate(server.DER)
-	changed := ""
-	for _, t := range trusted {
-		if t.Fingerprint == server.Fingerprint {
-			return p.checkDates(server, now)
-		}
-		if ca, err := x509.ParseCertificate(t.DER); err == nil && ca.IsCA && x.CheckSignatureFrom(ca) == nil {
-			if now.Before(x.NotBefore) || now.After(x.NotAfter) || now.After(ca.NotAfter) {
-				return fmt.Errorf("the server's certificate %s, signed by the trusted %s, is valid from %v to %v only", server.Subject, t.Subject, server.From, server.To)
-			}
-			return nil
-		}
-		if server.URI != "" && t.URI == server.URI {
-			changed = fmt.Sprintf("; it has changed: trusted until now was SHA-256 %s (%s)", t.Fingerprint, t.File)
-		}
-	}
-	file := p.path("rejected", fileName(server))
-	kept := "kept as " + file
-	if err := p.reject(file, server.DER); err != nil {
-		kept = "could not be kept: " + err.Error()
-	}
-	return fmt.Errorf("the server's certificate is not trusted: %s, SHA-256 %s, SHA-1 %s%s; %s; compare it with the server's own display, then run: linetwin trust --certificates %s %.16s",
-		server.Subject, server.Fingerprint, server.Thumbprint, changed, kept, p.Folder, server.Fingerprint)
-}
-
-// checkDates warns of a certificate that is trusted by name but out of date:
-// a controller without a set clock makes such ones, and whoever trusted it
-// meant this very certificate (Part 4, 6.1.3: may be suppressed).
-func (p *PKI) checkDates(c Certificate, now time.Time) error {
-	if at := plant.At(now); p.Log != nil && (at < c.From || at > c.To) {
-		p.Log.Warn("a trusted server certificate is out of date", "subject", c.Subject, "from", c.From, "to", c.To)
-	}
-	return nil
 }
 
 // reject keeps a refused certificate, as long as there is room: whoever can

@@ -14,8 +14,9 @@ import (
 // allow few. The session is opened when the first of them connects and closed
 // with the last.
 type Pool struct {
-	pki *PKI
-	log *slog.Logger
+	pki   *PKI
+	log   *slog.Logger
+	lives time.Duration // see options
 
 	mu    sync.Mutex
 	links map[options]*link
@@ -43,11 +44,12 @@ func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals [
 	}
 	u, _ := endpointURL(cfg.URL)
 	sec, _ := parseSecurity(cfg.Security)
-	opt := options{url: u.String(), security: sec, user: cfg.User}
+	opt := options{url: u.String(), security: sec, user: cfg.User, lives: p.lives}
 	p.mu.Lock()
 	l := p.links[opt]
 	if l == nil {
 		l = &link{opt: opt, pki: p.pki, log: p.log}
+		l.opt.left = new(leftovers)
 		p.links[opt] = l
 	}
 	p.mu.Unlock()
@@ -116,7 +118,20 @@ func (l *link) open(ctx context.Context, timeout time.Duration, a *attempt) (s *
 		a.err, a.again = err, ctx.Err() != nil
 		close(a.done)
 	}()
+	l.leaveBroken()
 	return openSession(ctx, l.opt, timeout, l.pki, l.log)
+}
+
+// leaveBroken notes what sessions that are broken, but still held, may have
+// left on the server.
+func (l *link) leaveBroken() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.refs {
+		if s.broken() != nil {
+			s.leave() // which asks nothing of the server then
+		}
+	}
 }
 
 // release gives a session back; the last one closes it, while whoever wants a

@@ -30,14 +30,15 @@ func securityForms() string {
 	return "None, or " + strings.Join(names, ", ") + " with /Sign or /SignAndEncrypt"
 }
 
-// parseSecurity reads "None" or "<policy>/<mode>".
+// parseSecurity reads "None" or "<policy>/<mode>". The standard writes policies
+// with - in its profiles and with _ in their URIs, so that both are taken.
 func parseSecurity(s string) (security, error) {
 	if s == "None" || s == "None/None" {
 		return security{ua.SecurityPolicyURINone, ua.MessageSecurityModeNone}, nil
 	}
 	name, mode, _ := strings.Cut(s, "/")
 	for _, p := range policies {
-		if p.name != name {
+		if p.name != strings.ReplaceAll(name, "-", "_") {
 			continue
 		}
 		switch mode {

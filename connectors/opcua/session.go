@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,7 +19,7 @@ import (
 )
 
 const (
-	sessionLives = time.Minute // so that a gateway that died frees its place on the server soon
+	sessionLives = 20 * time.Second // so that a gateway that died frees its place on the server soon
 	connectTakes = 10 * time.Second
 	keeperTick   = 5 * time.Second
 )
@@ -28,6 +29,8 @@ type options struct {
 	url      string
 	security security
 	user     User
+	lives    time.Duration // that the server is asked to keep a silent session; 0 for sessionLives
+	left     *leftovers    // of earlier sessions; nil for none, as in the key of a pool
 }
 
 // String leaves the user out: fmt would print a secret inside a struct.
@@ -38,8 +41,11 @@ func (o options) String() string { return o.url + " " + o.security.String() }
 // way as the first.
 type session struct {
 	opt      options
+	pki      *PKI // may be nil
 	ch       *channel
 	token    *ua.NodeID
+	nonce    []byte    // the server's, that whoever takes the session over must sign
+	leaving  sync.Once // it is given back, or left for another session to close
 	lives    time.Duration
 	endpoint *ua.EndpointDescription
 	clock    clock
@@ -55,6 +61,7 @@ type session struct {
 }
 
 // openSession connects, checks what the server is and offers, and signs in.
+// What was left of earlier sessions is closed first.
 func openSession(ctx context.Context, opt options, timeout time.Duration, pki *PKI, log *slog.Logger) (_ *session, err error) {
 	ctx, cancel := context.WithTimeout(ctx, max(5*timeout, connectTakes))
 	defer cancel()
@@ -62,13 +69,16 @@ func openSession(ctx context.Context, opt options, timeout time.Duration, pki *P
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opt: opt}
+	s := &session{opt: opt, pki: pki, lives: cmp.Or(opt.lives, sessionLives)}
 	endpoints, ch, err := discover(ctx, u, opt.security)
 	if err != nil {
-		return nil, err
+		return nil, s.explain(err, nil, pki)
 	}
 	defer func() {
 		if err != nil && ch != nil {
+			if s.ch != nil {
+				s.leave()
+			}
 			ch.close()
 		}
 	}()
@@ -80,16 +90,22 @@ func openSession(ctx context.Context, opt options, timeout time.Duration, pki *P
 		if own, err = ownIdentity(pki); err != nil {
 			return nil, err
 		}
-		if err = pki.verify(s.endpoint.ServerCertificate, time.Now()); err != nil {
+		if err = pki.verify(s.peer(s.endpoint.ServerCertificate), time.Now()); err != nil {
 			return nil, err
 		}
 		if ch, err = dialChannel(ctx, u, opt.security, own, s.endpoint.ServerCertificate); err != nil {
+			if _, said := statusOf(err); said {
+				return nil, s.explain(err, own, pki)
+			}
 			return nil, fmt.Errorf("%w (the server may have to trust this gateway first: certificate SHA-256 %s)", err, fingerprint(own.der))
 		}
 	}
 	s.ch = ch
-	if err = s.activate(ctx, u, own, pki); err != nil {
-		return nil, err
+	if err = s.reclaim(ctx, timeout, own); err != nil {
+		return nil, fmt.Errorf("close the session before: %w", err)
+	}
+	if err = s.activate(ctx, u, own); err != nil {
+		return nil, s.explain(err, own, pki)
 	}
 	if err = s.askLimits(ctx, timeout); err != nil {
 		return nil, err
@@ -124,7 +140,7 @@ func ask[T ua.Response](ctx context.Context, ch *channel, req ua.Request, sessio
 }
 
 // activate creates and activates the session (Part 4, 5.6.2 and 5.6.3).
-func (s *session) activate(ctx context.Context, u *url.URL, own *identity, pki *PKI) error {
+func (s *session) activate(ctx context.Context, u *url.URL, own *identity) error {
 	nonce := make([]byte, 32)
 	rand.Read(nonce) // never fails
 	req := &ua.CreateSessionRequest{
@@ -133,7 +149,7 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity, pki *
 			ApplicationName: ua.NewLocalizedText("LineTwin"), ApplicationType: ua.ApplicationTypeClient,
 		},
 		EndpointURL: u.String(), SessionName: fmt.Sprintf("linetwin-%x", nonce[:6]), ClientNonce: nonce,
-		RequestedSessionTimeout: float64(sessionLives.Milliseconds()), MaxResponseMessageSize: mostMessage,
+		RequestedSessionTimeout: float64(s.lives.Milliseconds()), MaxResponseMessageSize: mostMessage,
 	}
 	if own != nil {
 		req.ClientDescription.ApplicationURI, req.ClientCertificate = own.uri, own.der
@@ -143,36 +159,22 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity, pki *
 		return fmt.Errorf("create session: %w", err)
 	}
 	client := &ua.SignatureData{}
+	s.token, s.nonce = res.AuthenticationToken, res.ServerNonce
+	s.used.Store(time.Now().UnixNano())
+	if lives := time.Duration(res.RevisedSessionTimeout) * time.Millisecond; lives > 0 {
+		s.lives = lives
+	}
 	if own != nil {
 		if client, err = s.checkServer(res, own, nonce); err != nil {
 			return fmt.Errorf("create session: %w", err)
 		}
 	}
-	s.token = res.AuthenticationToken
-	s.lives = time.Duration(res.RevisedSessionTimeout) * time.Millisecond
-	if s.lives <= 0 {
-		s.lives = sessionLives
+	next, err := s.signIn(ctx, s.token, res, client)
+	if err == nil {
+		s.nonce = next
+		s.used.Store(time.Now().UnixNano())
 	}
-	identity, err := s.identityToken(res, pki)
-	if err != nil {
-		s.forget(ctx)
-		return fmt.Errorf("sign in: %w", err)
-	}
-	_, err = ask[*ua.ActivateSessionResponse](ctx, s.ch, &ua.ActivateSessionRequest{
-		ClientSignature: client, LocaleIDs: []string{"en", "zh"},
-		UserIdentityToken: ua.NewExtensionObject(identity), UserTokenSignature: &ua.SignatureData{},
-	}, s.token)
-	if err != nil {
-		s.forget(ctx)
-		return fmt.Errorf("activate session: %w", err)
-	}
-	s.used.Store(time.Now().UnixNano())
-	return nil
-}
-
-// forget gives the server its session back.
-func (s *session) forget(ctx context.Context) {
-	ask[*ua.CloseSessionResponse](ctx, s.ch, &ua.CloseSessionRequest{DeleteSubscriptions: true}, s.token) // the channel is closed next anyhow
+	return err
 }
 
 // checkServer checks that whoever made the session holds the certificate that
@@ -193,12 +195,14 @@ func (s *session) checkServer(res *ua.CreateSessionResponse, own *identity, nonc
 		return nil, fmt.Errorf("the server's signature is wrong: %w", err)
 	}
 	if len(res.ServerEndpoints) > 0 {
-		if _, err := choose(res.ServerEndpoints, s.opt.security); err != nil {
+		signed, err := choose(res.ServerEndpoints, s.opt.security)
+		if err != nil {
 			return nil, fmt.Errorf("its endpoints are not those it had announced: %w", err)
 		}
+		// Nobody vouched for the ways to sign in that were announced before.
+		s.endpoint.UserIdentityTokens = signed.UserIdentityTokens
 	}
-	sig, err := k.algorithm.Signature(append(append([]byte(nil), res.ServerCertificate...), res.ServerNonce...))
-	return &ua.SignatureData{Algorithm: k.algorithm.SignatureURI(), Signature: sig}, err
+	return k.sealOf(res)
 }
 
 // askLimits reads what the server can take in one request (Part 5, 6.3.11).
@@ -300,6 +304,7 @@ func (s *session) keep(ctx context.Context, timeout time.Duration) {
 		case <-s.ch.done:
 			return
 		case now := <-tick.C:
+			s.pki.Remind(now)
 			var err error
 			if s.ch.due(now) {
 				err = s.renew(ctx, timeout)
@@ -353,9 +358,7 @@ func (s *session) fail(err error) { s.ch.fail(err) }
 // end ends the session for all who use it, and tells the server so that its
 // place there is free at once.
 func (s *session) end(err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	s.forget(ctx)
-	cancel()
+	s.leave()
 	s.fail(err)
 }
 
@@ -363,11 +366,7 @@ func (s *session) end(err error) {
 // listens, and returns when nothing runs any more.
 func (s *session) close() {
 	s.cancel()
-	if s.broken() == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		s.forget(ctx)
-		cancel()
-	}
+	s.leave()
 	s.ch.close()
 	s.running.Wait()
 }

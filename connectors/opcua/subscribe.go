@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -23,6 +24,12 @@ func (d *Device) subscribe(ctx context.Context, s *session) error {
 	}
 	d.sub = sub
 	now := time.Now()
+	if d.sift {
+		if err := d.readInBatches(ctx, s, slices.Clone(d.active), slices.Clone(d.nodes), now); err != nil {
+			return err
+		}
+		d.regroup()
+	}
 	if err := d.monitor(ctx, s, d.active, now); err != nil {
 		return err
 	}
@@ -281,10 +288,19 @@ func (d *Device) monitorAgain(ctx context.Context, s *session, due []int, now ti
 		if t.item != 0 {
 			old, t.item = append(old, t.item), 0
 		}
-		if t.read != nil {
-			again = append(again, i)
-		}
 		t.retry = now.Add(retryAfter)
+		if t.read == nil {
+			continue
+		}
+		if d.sift {
+			if err := d.readBatch(ctx, s, []int{i}, []*ua.ReadValueID{t.read}, now); err != nil {
+				return err
+			}
+			if t.data == nil {
+				continue // parked again
+			}
+		}
+		again = append(again, i)
 	}
 	if len(old) > 0 {
 		if _, err := s.call(ctx, d.cfg.Timeout, &ua.DeleteMonitoredItemsRequest{SubscriptionID: d.sub.id, MonitoredItemIDs: old}); err != nil {

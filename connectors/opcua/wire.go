@@ -12,6 +12,8 @@ import (
 	"github.com/gopcua/opcua/ua"
 	"github.com/gopcua/opcua/uacp"
 	"github.com/gopcua/opcua/uapolicy"
+
+	"linetwin/plant"
 )
 
 // hello agrees on sizes (Part 6, 7.1.3).
@@ -75,12 +77,37 @@ func (c *channel) readChunk() ([]byte, error) {
 		if _, err := e.Decode(b[8:]); err != nil {
 			return nil, fmt.Errorf("%w: error message", errChunk)
 		}
-		if why := strings.TrimSpace(e.Reason); why != "" {
-			return nil, fmt.Errorf("the server says %s: %.200q", statusName(ua.StatusCode(e.ErrorCode)), why)
+		if severity(ua.StatusCode(e.ErrorCode)) != plant.Bad {
+			return nil, strayRefusal(b)
 		}
-		return nil, fmt.Errorf("the server says %s", statusName(ua.StatusCode(e.ErrorCode)))
+		return nil, serverError{ua.StatusCode(e.ErrorCode), strings.TrimSpace(e.Reason)}
 	}
 	return b, nil
+}
+
+// strayRefusal gives the reason in an error message that is laid out like the
+// opening of a channel, with a service fault in it: node-opcua sends such ones
+// to a client that it does not trust.
+func strayRefusal(b []byte) (err error) {
+	unclear := fmt.Errorf("%w: an error message without an error", errChunk)
+	defer func() {
+		if r := recover(); r != nil { // the library's, over a hostile message
+			err = unclear
+		}
+	}()
+	_, end, err := asymmetricHeader(b)
+	if err != nil || end > len(b) {
+		return unclear
+	}
+	_, data, err := takeSequence(b[end:])
+	if err != nil {
+		return unclear
+	}
+	res, err := decodeMessage(data)
+	if err != nil || severity(res.Header().ServiceResult) != plant.Bad {
+		return unclear
+	}
+	return serverError{status: res.Header().ServiceResult}
 }
 
 // openChunk checks and decrypts a chunk of any kind. It never panics: a
