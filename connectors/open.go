@@ -35,7 +35,7 @@ const (
 )
 
 // Open makes a supervisor for each device, in order. Modbus devices with the
-// same host and port share a connection, OPC UA devices with the same URL,
+// same host and port or serial port share a line, OPC UA devices with the same URL,
 // security and user share a session. Everything is checked, nothing is dialled.
 func Open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 	log := opts.Log
@@ -45,6 +45,9 @@ func Open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 	o := opener{log: log, lines: map[string]*modbus.Line{}, pool: opcua.NewPool(opts.PKI, log)}
 	var all []*Supervisor
 	var wrong []error
+	for _, f := range plant.Under("devices", CheckLines(cfgs)) {
+		wrong = append(wrong, errors.New(f.String()))
+	}
 	machines := map[string]bool{}
 	for i := range cfgs {
 		cfg := cfgs[i]

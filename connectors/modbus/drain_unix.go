@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// drain throws away what lies in the socket without waiting, and tells whether
-// the connection is still open.
-func drain(_ *net.TCPConn, raw syscall.RawConn) bool {
+// drain throws away what lies in the socket or port without waiting, and tells
+// how much it was and whether the connection is still open.
+func drain(_ *net.TCPConn, raw syscall.RawConn) (thrown int, open bool) {
 	var buf [512]byte
 	for range 128 { // a device that never stops talking is not one
 		var n int
@@ -18,16 +18,17 @@ func drain(_ *net.TCPConn, raw syscall.RawConn) bool {
 			n, failed = syscall.Read(int(fd), buf[:])
 			return true
 		}); err != nil {
-			return false
+			return thrown, false
 		}
 		switch {
 		case failed == syscall.EINTR:
 			continue
 		case failed == syscall.EAGAIN:
-			return true
+			return thrown, true
 		case failed != nil || n <= 0:
-			return false
+			return thrown, false
 		}
+		thrown += n
 	}
-	return false
+	return thrown, false
 }

@@ -50,11 +50,13 @@ func (t *tcp) ready() bool {
 	if t.conn == nil {
 		return false
 	}
-	if t.conn.SetDeadline(time.Time{}) != nil || !drain(t.conn, t.raw) {
-		t.close(true)
-		return false
+	if t.conn.SetDeadline(time.Time{}) == nil {
+		if _, open := drain(t.conn, t.raw); open {
+			return true
+		}
 	}
-	return true
+	t.close(true)
+	return false
 }
 
 func (t *tcp) close(hard bool) error {

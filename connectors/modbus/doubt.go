@@ -1,0 +1,141 @@
+package modbus
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Answers in RTU and ASCII have no number. What an answer tells of its request
+// is the unit, the function and how many bytes of data there are: its mark. So
+// an answer that comes late looks like the answer to any later request with the
+// same mark. These rules keep it from being taken for one:
+//
+//  1. Before each request the line is silent and drained.
+//  2. A request without its answer (none, broken, wrong) leaves its mark with
+//     its unit as due. A request whose mark is due is not sent until an answer
+//     has come whose mark was not due: units answer in order, so everything
+//     before it has been answered or never will be. Where need be, a read of
+//     another length or table is made for that alone and thrown away.
+//  3. An exception tells only the function; it counts if no answer to that
+//     function is due.
+//  4. All this is kept with the unit, not with the connection: converters hand
+//     what was late for one connection to the next. A unit that was never asked
+//     begins in doubt, for the answer may be due to the program before us.
+//  5. A unit (or a converter) may say an answer twice. What comes before the
+//     next request is drained, and makes the last mark due. Later it is the very
+//     frame that answered the last request with that mark: an answer like that
+//     for another address counts only after a further read of another mark, at
+//     the end of the poll, found the line in step; and, where frames have been
+//     repeated before, only if it comes again after such a read.
+//
+// What is left is an answer that comes more than patience late to a unit for
+// which no other mark works, and a first repeated frame whose victim's true
+// answer is lost at the same time.
+
+// mark is what an answer tells of its request.
+type mark struct {
+	function byte // with the highest bit for an exception
+	data     int
+}
+
+func (q *asked) mark() mark { return mark{q.function, q.data()} }
+
+// answer is the last one with its mark.
+type answer struct {
+	start uint16
+	frame []byte
+}
+
+// patience is how long an answer is waited for that could come late, where
+// nothing but time can tell.
+const patience = 10 * time.Second
+
+// unit is what is known of one unit on a line.
+type unit struct {
+	due      []mark    // of requests that may still be answered
+	last     asked     // the last request
+	at       time.Time // when it was sent
+	why      error     // what became of it, nil if it was answered
+	answers  map[mark]answer
+	unproven bool // an answer counts only once confirm has found the line in step
+}
+
+// doubt notes that an answer with the mark may still come.
+func (u *unit) doubt(m mark) {
+	if !slices.Contains(u.due, m) {
+		u.due = append(u.due, m)
+	}
+}
+
+// refusable tells whether an exception to the function can be told from all
+// that are due.
+func (u *unit) refusable(function byte) bool {
+	return !slices.ContainsFunc(u.due, func(m mark) bool { return m.function == function })
+}
+
+// repeated notes an answer, and tells whether it is the frame that answered the
+// last request with its mark, which was for another address.
+func (u *unit) repeated(q *asked, exception bool, frame []byte) bool {
+	m := q.mark()
+	if exception {
+		m = mark{q.function | 0x80, 0}
+	}
+	before, ok := u.answers[m]
+	same := ok && before.start != q.start && bytes.Equal(before.frame, frame)
+	u.answers[m] = answer{q.start, append(before.frame[:0], frame...)}
+	return same
+}
+
+// probe gives a read whose answer can be told from that to q and from all that
+// are due: fewer values at the same place, which every unit has; then one more;
+// then other tables, where an exception will do. fits says what else is wanted.
+func (u *unit) probe(q *asked, fits func(mark) bool) (asked, bool) {
+	var found asked
+	try := func(function byte, start, count int) bool {
+		p := asked{unit: q.unit, function: function, start: uint16(start), count: uint16(count)}
+		most := maxRegisters
+		if table(function).bits() {
+			most = maxBits
+		}
+		if start < 0 || count > most || start+count > 1<<16 || p.mark() == q.mark() || slices.Contains(u.due, p.mark()) || !fits(p.mark()) {
+			return false
+		}
+		found = p
+		return true
+	}
+	step, start, count := 1, int(q.start), int(q.count)
+	if table(q.function).bits() {
+		step = 8
+	}
+	for n := step; n < count; n += step {
+		if try(q.function, start, n) {
+			return found, true
+		}
+	}
+	if try(q.function, start, count+step) || try(q.function, start-step, count+step) {
+		return found, true
+	}
+	for n := 1; n <= 4; n++ {
+		for _, t := range [...]table{holding, input, coils, discrete} {
+			if byte(t) != q.function && try(byte(t), start, n) {
+				return found, true
+			}
+		}
+	}
+	return asked{}, false
+}
+
+func anyMark(mark) bool { return true }
+
+// fresh tells whether no answer that is remembered has the mark.
+func (u *unit) fresh(m mark) bool {
+	_, ok := u.answers[m]
+	return !ok
+}
+
+var (
+	errUnclear  = errors.New("an exception that may answer an earlier request")
+	errRepeated = errors.New("the same answer twice")
+)
