@@ -14,10 +14,10 @@ import (
 //
 //  1. Before each request the line is silent and drained.
 //  2. A request without its answer (none, broken, wrong) leaves its mark with
-//     its unit as due. A request whose mark is due is not sent until an answer
-//     has come whose mark was not due: units answer in order, so everything
-//     before it has been answered or never will be. Where need be, a read of
-//     another length or table is made for that alone and thrown away.
+//     its unit as due. Units answer in order: once an answer has come with a mark
+//     that was first asked for after it, what is due will never come. A request
+//     whose mark is due is not sent before that. Where need be, a read of another
+//     length or table is made for that alone and thrown away.
 //  3. An exception tells only the function; it counts if no answer to that
 //     function is due.
 //  4. All this is kept with the unit, not with the connection: converters hand
@@ -48,13 +48,22 @@ type answer struct {
 	frame []byte
 }
 
-// patience is how long an answer is waited for that could come late, where
+// patience is how long is waited for an answer that could come late, where
 // nothing but time can tell.
 const patience = 10 * time.Second
 
+// pending is a mark of which answers may still come, and the numbers of the
+// first and last request that they may answer.
+type pending struct {
+	mark        mark
+	first, last uint64
+}
+
 // unit is what is known of one unit on a line.
 type unit struct {
-	due      []mark    // of requests that may still be answered
+	due      []pending
+	sent     uint64    // number of the last request
+	alive    bool      // it answers, though not what could be trusted
 	last     asked     // the last request
 	at       time.Time // when it was sent
 	why      error     // what became of it, nil if it was answered
@@ -62,17 +71,35 @@ type unit struct {
 	unproven bool // an answer counts only once confirm has found the line in step
 }
 
-// doubt notes that an answer with the mark may still come.
+// find gives the place of a mark among those that are due, or -1.
+func (u *unit) find(m mark) int {
+	return slices.IndexFunc(u.due, func(p pending) bool { return p.mark == m })
+}
+
+// doubt notes that the answer to the last request, of mark m, may still come.
 func (u *unit) doubt(m mark) {
-	if !slices.Contains(u.due, m) {
-		u.due = append(u.due, m)
+	if i := u.find(m); i >= 0 {
+		u.due[i].last = u.sent
+		return
 	}
+	u.due = append(u.due, pending{m, u.sent, u.sent})
+}
+
+// answered notes an answer to the last request, of mark m. If the mark was due,
+// it may as well be the answer to the first of those requests.
+func (u *unit) answered(m mark) {
+	first := u.sent
+	if i := u.find(m); i >= 0 {
+		first = u.due[i].first
+	}
+	u.due = slices.DeleteFunc(u.due, func(p pending) bool { return p.last < first })
+	u.alive = len(u.due) > 0
 }
 
 // refusable tells whether an exception to the function can be told from all
 // that are due.
 func (u *unit) refusable(function byte) bool {
-	return !slices.ContainsFunc(u.due, func(m mark) bool { return m.function == function })
+	return !slices.ContainsFunc(u.due, func(p pending) bool { return p.mark.function == function })
 }
 
 // repeated notes an answer, and tells whether it is the frame that answered the
@@ -88,9 +115,17 @@ func (u *unit) repeated(q *asked, exception bool, frame []byte) bool {
 	return same
 }
 
-// probe gives a read whose answer can be told from that to q and from all that
-// are due: fewer values at the same place, which every unit has; then one more;
-// then other tables, where an exception will do. fits says what else is wanted.
+// later tells whether an answer of mark m would prove that none is due which
+// could be taken for one to q. A mark that has been tried will do again as long
+// as the unit says nothing at all.
+func (u *unit) later(m mark, q *asked) bool {
+	i, j := u.find(m), u.find(q.mark())
+	return m != q.mark() && (i < 0 || j >= 0 && !u.alive && u.due[i].first > u.due[j].last)
+}
+
+// probe gives a read whose answer proves that the unit is in step for q: fewer
+// values at the same place, which every unit has; then one more; then other
+// tables, where an exception will do. fits says what else is wanted.
 func (u *unit) probe(q *asked, fits func(mark) bool) (asked, bool) {
 	var found asked
 	try := func(function byte, start, count int) bool {
@@ -99,7 +134,7 @@ func (u *unit) probe(q *asked, fits func(mark) bool) (asked, bool) {
 		if table(function).bits() {
 			most = maxBits
 		}
-		if start < 0 || count > most || start+count > 1<<16 || p.mark() == q.mark() || slices.Contains(u.due, p.mark()) || !fits(p.mark()) {
+		if start < 0 || count > most || start+count > 1<<16 || !u.later(p.mark(), q) || !fits(p.mark()) {
 			return false
 		}
 		found = p

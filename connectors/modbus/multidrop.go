@@ -60,10 +60,12 @@ type multidrop struct {
 	latest *unit // whom the last request went to
 	units  map[byte]*unit
 	thrown [largestAnswer]byte
+
+	patience time.Duration
 }
 
 func newMultidrop(t *target) *multidrop {
-	m := &multidrop{framing: rtu{}, units: map[byte]*unit{}}
+	m := &multidrop{framing: rtu{}, units: map[byte]*unit{}, patience: patience}
 	if t.ascii() {
 		m.framing = ascii{}
 	}
@@ -122,7 +124,7 @@ func (m *multidrop) exchange(ctx context.Context, deadline time.Time, request, i
 	}
 	u := m.units[q.unit]
 	if u == nil {
-		u = &unit{due: []mark{q.mark()}, answers: map[mark]answer{}}
+		u = &unit{due: []pending{{mark: q.mark()}}, answers: map[mark]answer{}}
 		m.units[q.unit] = u
 	}
 	timeout := time.Until(deadline)
@@ -140,18 +142,20 @@ func (m *multidrop) exchange(ctx context.Context, deadline time.Time, request, i
 
 // catchUp makes sure that no answer is due which could be taken for that to q.
 func (m *multidrop) catchUp(ctx context.Context, timeout time.Duration, u *unit, q *asked) error {
+	var tried []mark
 	for range probes {
-		if !slices.Contains(u.due, q.mark()) {
+		if u.find(q.mark()) < 0 {
 			return nil
 		}
-		p, ok := u.probe(q, anyMark)
+		p, ok := u.probe(q, func(m mark) bool { return !slices.Contains(tried, m) })
 		if !ok {
-			if time.Since(u.at) < max(patience, 10*timeout) {
+			if time.Since(u.at) < m.patience {
 				return cmp.Or(u.why, errUnclear)
 			}
 			u.due = nil
 			return nil
 		}
+		tried = append(tried, p.mark())
 		err := m.read(ctx, timeout, u, &p)
 		if err != nil && !errors.Is(err, errUnclear) && !errors.Is(err, errRepeated) {
 			return err
@@ -198,21 +202,25 @@ func (m *multidrop) read(ctx context.Context, timeout time.Duration, u *unit, p 
 
 // ask sends a request, takes what answers it, and keeps the unit's account.
 func (m *multidrop) ask(ctx context.Context, timeout time.Duration, u *unit, q *asked, request, into []byte) (reply []byte, err error) {
-	deadline := before(ctx, timeout)
-	if err := m.quiet(ctx, deadline); err != nil {
+	if err := m.quiet(ctx, time.Now().Add(timeout+settle)); err != nil {
 		return nil, err
 	}
-	m.latest, m.strays, u.last, u.at = u, 0, *q, time.Now()
-	reply, exception, err := m.transfer(ctx, deadline, q, request, into)
+	m.latest, m.strays = u, 0
+	u.last, u.at, u.sent = *q, time.Now(), u.sent+1
+	reply, exception, err := m.transfer(ctx, before(ctx, timeout), q, request, into)
 	if err == nil && exception && !u.refusable(q.function) {
 		err = errUnclear
 	}
 	if u.why = err; err != nil {
+		u.alive = u.alive || errors.Is(err, errUnclear)
 		u.doubt(q.mark())
 		m.uneasy = true
 		return nil, err
 	}
-	m.heard, u.due = true, u.due[:0]
+	m.heard = true
+	if u.answered(q.mark()); exception {
+		u.due, u.alive = u.due[:0], false
+	}
 	if !u.repeated(q, exception, reply) {
 		return reply, nil
 	}

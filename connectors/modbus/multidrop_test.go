@@ -188,6 +188,7 @@ func TestAlwaysLate(t *testing.T) {
 			t.Parallel()
 			s := newStation(t, l.framing)
 			d := connect(t, newDevice(t, Config{URL: l.url(t, s), Timeout: 20 * time.Millisecond}, nil, pair(0), pair(100), pair(200)))
+			d.line.carrier.(*multidrop).patience = 200 * time.Millisecond
 			var held []byte
 			s.set(func() {
 				s.script = func(_ asked, right []byte) []piece {
@@ -280,11 +281,13 @@ func TestDeadUnitHarmsNoOther(t *testing.T) {
 func TestOneRegister(t *testing.T) {
 	for name, change := range map[string]func(s *station){
 		"its neighbour": func(s *station) {}, "another table": func(s *station) { s.limit = 1 },
+		"time": func(s *station) { s.limit, s.mute = 1, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStation(t, rtu{})
 			change(s)
 			d := connect(t, newDevice(t, Config{URL: "rtu+tcp://" + s.onTCP(t), Timeout: 50 * time.Millisecond}, nil, register("a", 0)))
+			d.line.carrier.(*multidrop).patience = 200 * time.Millisecond
 			for n := range 3 {
 				s.set(func() { s.dead[1] = true })
 				if _, err := d.Poll(t.Context(), nil); err == nil && n > 0 {

@@ -100,7 +100,7 @@ func TestConfigCheck(t *testing.T) {
 	}{
 		{"no url", Config{}, "url"},
 		{"no scheme", Config{URL: "10.0.0.1:502"}, "url"},
-		{"serial", Config{URL: "rtu:///dev/ttyS0"}, "url"},
+		{"unknown kind of line", Config{URL: "udp://10.0.0.1"}, "url"},
 		{"port 0", Config{URL: "tcp://a:0"}, "url"},
 		{"port too high", Config{URL: "tcp://a:65536"}, "url"},
 		{"path", Config{URL: "tcp://a:1/unit"}, "url"},
