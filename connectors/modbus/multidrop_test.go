@@ -66,7 +66,10 @@ func TestLyingUnit(t *testing.T) {
 		{"noise before", func(_ *station, _ asked, right []byte) []piece { return whole(append([]byte{0x55, 0}, right...)) }, "answer "},
 		{"a glitch after", func(_ *station, _ asked, right []byte) []piece { return whole(append(right, 0)) }, ""},
 		{"twice at once", func(_ *station, _ asked, right []byte) []piece { return whole(append(right, right...)) }, "nobody asked for"},
-		{"merged with the next", func(s *station, q asked, right []byte) []piece { q.start += 20; return whole(append(right, s.right(q)...)) }, "nobody asked for"},
+		{"merged with the next", func(s *station, q asked, right []byte) []piece {
+			q.start += 20
+			return whole(append(right, s.right(q)...))
+		}, "nobody asked for"},
 		{"echo", func(s *station, q asked, _ []byte) []piece {
 			return whole(s.frame(q.unit, q.function, byte(q.start>>8), byte(q.start), 0, byte(q.count)))
 		}, "echoes"},
