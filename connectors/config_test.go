@@ -121,7 +121,7 @@ func TestConfigCheck(t *testing.T) {
 		{"address at opcua", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Address, s.Order, s.Bit, s.Length = "holding:0", "AB", &one, 4 })},
 			[]string{"signals[0].address", "signals[0].order", "signals[0].length", "signals[0].bit"}},
 		{"opcua type", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Type = "word" })}, []string{"signals[0].type: found"}},
-		{"opcua counter", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Counter = 12 })}, []string{"signals[0].counter: found 12, allowed: 16 or 32"}},
+		{"opcua counter", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Counter = 64 })}, []string{"signals[0].counter: found 64, allowed: 8 to 53 bits"}},
 		{"opcua scaled counter", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Counter, s.Scale = 32, &scale })}, []string{"signals[0].counter: found 32, allowed: no scale"}},
 		{"opcua text counter", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Counter, s.Type = 32, "string" })}, []string{"signals[0].counter: found 32, allowed: only with a whole-number"}},
 		{"negative deadband", Config{Machine: "m", Modbus: plc(), Signals: with(register, func(s *Signal) { s.Deadband = -1 })}, []string{"signals[0].deadband: found -1"}},
