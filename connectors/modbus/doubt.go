@@ -26,9 +26,10 @@ import (
 //  5. A unit (or a converter) may say an answer twice. What comes before the
 //     next request is drained, and makes the last mark due. Later it is the very
 //     frame that answered the last request with that mark: an answer like that
-//     for another address counts only after a further read of another mark, at
-//     the end of the poll, found the line in step; and, where frames have been
-//     repeated before, only if it comes again after such a read.
+//     for another address counts only if nothing else came unasked until the end
+//     of the poll and a further read of another mark then found the line in step;
+//     and, where frames have been repeated before, only if it comes again after
+//     such a read.
 //
 // What is left is an answer that comes more than patience late to a unit for
 // which no other mark works, and a first repeated frame whose victim's true
@@ -68,7 +69,8 @@ type unit struct {
 	at       time.Time // when it was sent
 	why      error     // what became of it, nil if it was answered
 	answers  map[mark]answer
-	unproven bool // an answer counts only once confirm has found the line in step
+	unproven bool   // answers count only once confirm has found the line in step
+	calm     uint64 // disturbances of the line before the first of those answers
 }
 
 // find gives the place of a mark among those that are due, or -1.

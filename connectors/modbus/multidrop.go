@@ -51,10 +51,11 @@ type multidrop struct {
 	network bool
 
 	wire   wire
-	broken bool // the wire is of no use any more
-	heard  bool // a unit has answered since the last time-out
-	uneasy bool // something went wrong since the line was last silent
-	wary   bool // frames have been repeated on this line
+	broken bool   // the wire is of no use any more
+	heard  bool   // a unit has answered since the last time-out
+	uneasy bool   // something went wrong since the line was last silent
+	wary   bool   // frames have been repeated on this line
+	noise  uint64 // counts what came that nobody had asked for
 	moved  time.Time
 	strays int   // bytes that nobody asked for since the last request
 	latest *unit // whom the last request went to
@@ -133,8 +134,12 @@ func (m *multidrop) exchange(ctx context.Context, deadline time.Time, request, i
 			return nil, err
 		}
 		reply, err := m.ask(ctx, timeout, u, &q, request, into)
+		if err == nil {
+			return reply, nil
+		}
 		if !errors.Is(err, errRepeated) {
-			return reply, err
+			u.unproven = false // what was read goes with the poll
+			return nil, err
 		}
 	}
 	return nil, errRepeated
@@ -172,6 +177,9 @@ func (m *multidrop) confirm(ctx context.Context, deadline time.Time, number byte
 		return nil
 	}
 	u.unproven = false
+	if u.calm != m.noise {
+		return errRepeated
+	}
 	last := u.last
 	p, ok := u.probe(&last, u.fresh)
 	if !ok {
@@ -229,7 +237,9 @@ func (m *multidrop) ask(ctx context.Context, timeout time.Duration, u *unit, q *
 		u.doubt(q.mark())
 		return nil, errRepeated
 	}
-	u.unproven = true
+	if !u.unproven {
+		u.unproven, u.calm = true, m.noise
+	}
 	return reply, nil
 }
 
@@ -272,6 +282,7 @@ func (m *multidrop) drain() bool {
 	}
 	m.moved, m.uneasy = time.Now(), true
 	if m.strays += thrown; m.strays > glitch && m.latest != nil {
+		m.noise++
 		m.wary = m.wary || len(m.latest.due) == 0
 		m.latest.doubt(m.latest.last.mark())
 	}
@@ -302,6 +313,7 @@ func (m *multidrop) transfer(ctx context.Context, deadline time.Time, q *asked, 
 			n, m.moved = n+k, time.Now()
 			var wrong error
 			if whole, wrong = m.framing.length(q, into[:n]); wrong != nil {
+				m.noise++
 				return nil, false, echoes(request, into[:n], wrong)
 			}
 		}
@@ -311,11 +323,13 @@ func (m *multidrop) transfer(ctx context.Context, deadline time.Time, q *asked, 
 		}
 	}
 	if n > whole+glitch {
+		m.noise++
 		m.wary = m.wary || len(m.latest.due) == 0
 		return nil, false, errors.New("answer is followed by bytes that nobody asked for")
 	}
 	m.strays = n - whole
 	if exception, err = m.framing.check(q, into[:whole]); err != nil {
+		m.noise++
 		return nil, false, err
 	}
 	return into[:whole], exception, nil

@@ -213,35 +213,48 @@ func TestAlwaysLate(t *testing.T) {
 }
 
 // TestRepeatedFrame: an answer that is said again while the next request waits
-// is not taken for the answer to it.
+// is not taken for the answer to it, whether the true answer follows behind, or
+// each answer comes one request late from then on.
 func TestRepeatedFrame(t *testing.T) {
 	for _, l := range lines[:3] {
-		t.Run(l.name, func(t *testing.T) {
-			t.Parallel()
-			s := newStation(t, l.framing)
-			d := connect(t, newDevice(t, Config{URL: l.url(t, s), Timeout: time.Second}, nil, pair(0), pair(100), pair(200)))
-			flow(t, s, d)
-			for victim := uint16(0); victim <= 200; victim += 100 {
-				var held []byte
-				s.set(func() {
-					s.script = func(q asked, right []byte) []piece {
-						last := held
-						held = right
-						if q.start == victim && last != nil {
-							s.set(func() { s.script = nil })
+		for victim := uint16(0); victim <= 200; victim += 100 {
+			for _, shifts := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%d/%v", l.name, victim, shifts), func(t *testing.T) {
+					t.Parallel()
+					s := newStation(t, l.framing)
+					d := connect(t, newDevice(t, Config{URL: l.url(t, s), Timeout: time.Second}, nil, pair(0), pair(100), pair(200)))
+					flow(t, s, d)
+					var held []byte
+					began := false
+					s.set(func() {
+						s.script = func(q asked, right []byte) []piece {
+							last := held
+							held = right
+							switch {
+							case began && shifts:
+								return whole(last)
+							case began || q.start != victim || last == nil:
+								return whole(right)
+							}
+							if began = true; shifts {
+								return whole(last)
+							}
 							return []piece{{0, last}, {30 * time.Millisecond, right}}
 						}
-						return whole(right)
+					})
+					for range 3 {
+						s.set(func() { s.generation++ })
+						round, _ := d.Poll(t.Context(), nil)
+						checkPairs(t, 1, s.generation, round.Readings)
 					}
+					if !began {
+						t.Error("no answer was repeated")
+					}
+					s.set(func() { s.script = nil })
+					flow(t, s, d)
 				})
-				for range 2 {
-					s.set(func() { s.generation++ })
-					round, _ := d.Poll(t.Context(), nil)
-					checkPairs(t, 1, s.generation, round.Readings)
-				}
-				flow(t, s, d)
 			}
-		})
+		}
 	}
 }
 

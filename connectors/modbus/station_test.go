@@ -27,7 +27,6 @@ type station struct {
 	dead   map[byte]bool // units that do not answer
 	limit  uint16        // registers from here on are refused; 0 is none
 	mute   bool          // other functions than 3 are not answered at all
-	asked  []asked
 }
 
 // piece is a part of what a station sends.
@@ -135,7 +134,6 @@ func (s *station) serve(request []byte) {
 		return
 	}
 	s.mu.Lock()
-	s.asked = append(s.asked, q)
 	right, script := s.right(q), s.script
 	dead := s.dead[q.unit] || s.mute && q.function != 3
 	s.mu.Unlock()
@@ -191,15 +189,6 @@ func (s *station) set(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
-}
-
-// took gives the requests since the last call.
-func (s *station) took() []asked {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := s.asked
-	s.asked = nil
-	return all
 }
 
 // lines are the kinds of line that a station can be on.
