@@ -36,11 +36,12 @@ function perSecond(bench, each) { # of each things in an operation
 
 function gateways(    m, n, b, modes, sizes) {
   split("modbus opcua-read opcua-subscribe", modes, " ")
-  split("1000 10000", sizes, " ")
+  split("1000 10000 100000", sizes, " ")
   print "\n| gateway, one core | signals, each second | CPU s per million readings | CPU | RSS MB | peak RSS MB | to the host p50 / p99 ms |"
   print "|---|--:|--:|--:|--:|--:|--:|"
-  for (m = 1; m <= 3; m++) for (n = 1; n <= 2; n++) {
+  for (m = 1; m <= 3; m++) for (n = 1; n <= 3; n++) {
     b = "cmd/linetwin Gateway/" modes[m] "/signals=" sizes[n]
+    if (n == 3 && m > 1) continue # the simulated OPC UA server cannot
     printf "| %s | %s | %s | %s %% | %s | %s | %s |\n", modes[m], thousands(sizes[n]), num(b, "cpu-s/Mread", "%.2f"), num(b, "cpu-%", "%.1f"), \
       num(b, "rss-MB", "%.0f"), num(b, "rss-peak-MB", "%.0f"), pair(b, modes[m] ~ /subscribe/ ? "change-to-host" : "read-to-host")
   }
@@ -56,6 +57,10 @@ function latencies(    m, b, modes) {
     printf "| %s | %s | %s | %s | %s | %s | %s |\n", modes[m], num(b, "change-to-twin-min-ms", "%.1f"), num(b, "change-to-twin-p50-ms", "%.0f"), num(b, "change-to-twin-p99-ms", "%.0f"), \
       num(b, "change-to-twin-max-ms", "%.0f"), pair(b, "read-to-host"), pair(b, "change-to-host")
   }
+}
+
+function lateness(b) {
+  return "looks; p50 / p99 begun " num(b, "late-p50-ms", "%.1f") " / " num(b, "late-p99-ms", "%.1f") ", done " num(b, "done-p50-ms", "%.1f") " / " num(b, "done-p99-ms", "%.1f") " ms after their time"
 }
 
 function row(what, value, unit) { printf "| %s | %s | %s |\n", what, value, unit }
@@ -81,12 +86,31 @@ function rates(    p) {
   row("wire: publish to acknowledged, batches of 50, Mosquitto", rate("connectors/sparkplug EndToEnd/mosquitto", "batches/s", 50), "readings")
   row("wire: the same, embedded broker", rate("connectors/sparkplug EndToEnd/nats", "batches/s", 50), "readings")
   row("Modbus: plan, check and decode, without network", perSecond("connectors/modbus Poll10000Registers", 10000), "readings")
+  p = "connectors/modbus Plan"
+  row("Modbus: gather 1,000 signals into requests", perSecond(p, 1000), "signals; " num(p, "requests/cycle", "%.1f") " requests each cycle, least possible " num(p, "minimum/cycle", "%.1f"))
+  p = "connectors Lateness/"
+  row("Modbus: looks of 60 devices each 10 to 100 ms", rate(p "spread", "looks/s"), lateness(p "spread"))
+  row("Modbus: the same, all of an address at the same instant", rate(p "together", "looks/s"), lateness(p "together"))
+}
+
+function overload(    b) {
+  b = "cmd/linetwin GatewayOverload"
+  print "\n| asked for more than it can do | |"
+  print "|---|--:|"
+  print "| peak, readings a second | " rate(b, "peak/s") " |"
+  print "| offered, readings a second | " rate(b, "offered/s") " |"
+  print "| goodput, share of the peak | " num(b, "goodput-%", "%.0f %%") " |"
+  print "| RSS, against a gateway at its ease | " num(b, "rss-%", "%.0f %%") " |"
+  print "| age of what arrives, p50 / p99, in intervals | " num(b, "age-p50-intervals", "%.2f") " / " num(b, "age-p99-intervals", "%.2f") " |"
+  print "| left out, readings a second | " rate(b, "shed/s") " |"
+  print "| read or counted as left out, share of what was offered | " num(b, "accounted-%", "%.1f %%") " |"
 }
 
 END {
   print machine "; commit " commit "; load average before, between and after: " load
   gateways()
   latencies()
+  overload()
   rates()
   if (skipped) print "\nnot measured:" skipped
 }

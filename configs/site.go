@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"linetwin/connectors"
 	"linetwin/connectors/sparkplug"
 	"linetwin/plant"
 	"linetwin/twin"
@@ -115,6 +116,9 @@ func (s *site) gateway(f *File, i int, g *Gateway) {
 	if err != nil {
 		s.wrong(f.at(i, "devices", err.Error(), "devices that can be opened"))
 		return
+	}
+	for _, n := range plant.Under("devices", connectors.Notes(g.Devices)) {
+		s.notes = append(s.notes, f.at(i, n.Key, n.Found, n.Allowed))
 	}
 	for d := range g.Devices {
 		machine := g.Devices[d].Machine

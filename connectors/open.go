@@ -20,6 +20,9 @@ type Options struct {
 	PKI *opcua.PKI
 	// Backoff says how long a lost device is left alone.
 	Backoff Backoff
+	// Demotion says how a unit is treated that is dead on a line where others
+	// answer.
+	Demotion Demotion
 }
 
 // Bounds of one attempt to connect and of one look, on top of the time-outs that
@@ -42,7 +45,10 @@ func Open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	o := opener{log: log, lines: map[string]*modbus.Line{}, pool: opcua.NewPool(opts.PKI, log)}
+	return newOpener(opts, log).open(cfgs, opts)
+}
+
+func (o *opener) open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 	var all []*Supervisor
 	var wrong []error
 	for _, f := range plant.Under("devices", CheckLines(cfgs)) {
@@ -67,10 +73,15 @@ func Open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 			wrong = append(wrong, err)
 			continue
 		}
-		all = append(all, supervise(s, device, opts.Backoff, log))
+		all = append(all, supervise(s, device, opts, o.log))
 	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
+	}
+	stagger(all)
+	planned := plans(cfgs, o.log)
+	for _, s := range all {
+		s.plan = planned[s.machine]
 	}
 	return all, nil
 }
@@ -86,7 +97,12 @@ type described interface {
 type opener struct {
 	log   *slog.Logger
 	lines map[string]*modbus.Line
+	buses map[string]*bus // by endpoint, as lines
 	pool  *opcua.Pool
+}
+
+func newOpener(opts Options, log *slog.Logger) *opener {
+	return &opener{log: log, lines: map[string]*modbus.Line{}, buses: map[string]*bus{}, pool: opcua.NewPool(opts.PKI, log)}
 }
 
 // setup gives what a supervisor needs for a device that has been checked.
@@ -96,8 +112,14 @@ func (o *opener) setup(cfg Config) (setup, Device, error) {
 	var build func() (described, error)
 	if cfg.Modbus != nil {
 		s.protocol, s.timeout, s.connect = "modbus", cfg.Modbus.Timeout, longestDial
+		s.shares = "modbus " + cfg.Modbus.Endpoint()
+		if s.bus = o.buses[s.shares]; s.bus == nil {
+			s.bus = newBus()
+			o.buses[s.shares] = s.bus
+		}
 		build = func() (described, error) { return o.modbus(cfg) }
 	} else {
+		s.shares = "opcua " + cfg.OPCUA.URL
 		s.protocol, s.timeout = "opcua", cmp.Or(cfg.OPCUA.Timeout, opcuaTimeout)
 		s.connect = max(leastSession, 5*s.timeout) + s.timeout*n/opcuaRequests
 		build = func() (described, error) { return o.opcua(cfg) }

@@ -6,20 +6,36 @@ import (
 	"time"
 )
 
-// grid gives the times at which a device is looked at: every so often from the
-// first one on, without drift. Times that have passed are left out, so that
-// looks never bunch up.
+// grid gives the times at which a device is looked at: at once, and then every
+// so often from there and its phase on, without drift. Times that have passed
+// are left out, so that looks never bunch up.
 type grid struct {
 	every time.Duration
+	phase time.Duration // less than every
 	next  time.Time
 	timer *time.Timer
 }
 
-// wait returns at the next time of the grid, and tells whether that is more
-// than one interval late.
-func (g *grid) wait(ctx context.Context) (late bool, err error) {
+// stagger spreads the looks of devices that share a connection evenly over
+// their intervals, so that they do not all begin at the same instant and then
+// wait for each other. The first look of each is at once all the same.
+func stagger(all []*Supervisor) {
+	sharing, place := map[string]int{}, map[string]int{}
+	for _, s := range all {
+		sharing[s.shares]++
+	}
+	for _, s := range all {
+		s.grid.phase = s.every * time.Duration(place[s.shares]) / time.Duration(sharing[s.shares])
+		place[s.shares]++
+	}
+}
+
+// wait returns at the next time of the grid, and tells how many times of it
+// have passed without a look.
+func (g *grid) wait(ctx context.Context) (skipped int64, err error) {
 	now := time.Now()
-	if g.next.IsZero() {
+	first := g.next.IsZero()
+	if first {
 		g.next = now
 	}
 	if d := g.next.Sub(now); d > 0 {
@@ -32,16 +48,19 @@ func (g *grid) wait(ctx context.Context) (late bool, err error) {
 		case <-g.timer.C:
 		case <-ctx.Done():
 			g.timer.Stop()
-			return false, ctx.Err()
+			return 0, ctx.Err()
 		}
 		now = time.Now()
 	}
 	if ctx.Err() != nil {
-		return false, ctx.Err()
+		return 0, ctx.Err()
 	}
-	behind := max(now.Sub(g.next), 0)
-	g.next = g.next.Add(g.every * (1 + behind/g.every))
-	return behind > g.every, nil
+	skipped = int64(max(now.Sub(g.next), 0) / g.every)
+	g.next = g.next.Add(g.every * time.Duration(1+skipped))
+	if first && g.phase > 0 {
+		g.next = g.next.Add(g.phase - g.every)
+	}
+	return skipped, nil
 }
 
 // Backoff says how long a device is left alone after failures in a row: not at

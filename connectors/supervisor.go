@@ -46,6 +46,9 @@ type setup struct {
 	signals   []plant.Signal
 	deadbands map[string]float64
 	build     func() (Device, error) // validates, never dials; called again after a panic
+	shares    string                 // what tells the devices that share a connection from others
+	bus       *bus                   // of a line on which devices take turns; nil for none
+	plan      busPlan                // zero where nothing is predicted
 }
 
 // Supervisor looks at one device on a fixed grid of times, and is the only one
@@ -56,6 +59,7 @@ type Supervisor struct {
 	log     *slog.Logger
 	grid    grid
 	backoff backoff
+	demoted demotion
 
 	device   Device // nil until it is built, and after a panic
 	up       bool   // connected, as far as is known
@@ -65,15 +69,16 @@ type Supervisor struct {
 	lostAt   time.Time
 	badSince time.Time // since when every signal is bad although the device answers
 
+	took  []time.Duration // of good looks, until they have been compared with the plan
 	bad   badness
 	mu    sync.Mutex
 	state plant.DeviceStatus
 }
 
-func supervise(s setup, device Device, b Backoff, log *slog.Logger) *Supervisor {
+func supervise(s setup, device Device, o Options, log *slog.Logger) *Supervisor {
 	return &Supervisor{
 		setup: s, device: device, log: log.With("machine", s.machine, "protocol", s.protocol),
-		grid: grid{every: s.every}, backoff: newBackoff(b), bad: newBadness(s.signals),
+		grid: grid{every: s.every}, backoff: newBackoff(o.Backoff), demoted: newDemotion(o.Demotion, s.bus), bad: newBadness(s.signals),
 		state: plant.DeviceStatus{
 			Machine: s.machine, Protocol: s.protocol, Endpoint: s.endpoint, Link: plant.LinkConnecting,
 			Since: plant.At(time.Now()), Signals: len(s.signals), EveryMs: s.every.Milliseconds(),
@@ -97,15 +102,15 @@ func (s *Supervisor) Deadbands() map[string]float64 { return s.deadbands }
 // further failed looks, and those in which the next attempt to connect is not
 // due yet, give an empty round that only moves Through. The error is ctx's.
 func (s *Supervisor) Next(ctx context.Context, into []plant.Reading) (plant.Round, error) {
-	late, err := s.grid.wait(ctx)
+	skipped, err := s.grid.wait(ctx)
 	if err != nil {
 		return plant.Round{}, err
 	}
 	began := time.Now()
-	if !s.up && began.Before(s.nextTry) {
+	if !s.up && began.Before(s.nextTry) && !s.demoted.due() {
 		return plant.Round{Readings: into, Through: plant.Stamp(began)}, nil
 	}
-	s.begin(late)
+	s.begin(skipped)
 	connected := s.up
 	round, err := s.look(ctx, into)
 	if err != nil {
@@ -161,6 +166,11 @@ func (s *Supervisor) look(ctx context.Context, into []plant.Reading) (round plan
 		}
 		poll, cancel := context.WithTimeout(ctx, s.poll)
 		defer cancel()
+		if p, ok := s.device.(prober); ok && s.demoted.demoted() {
+			if err := p.Probe(poll); err != nil {
+				return err
+			}
+		}
 		round, err = s.device.Poll(poll, into)
 		return err
 	})
@@ -205,11 +215,12 @@ func (s *Supervisor) guard(f func() error) (err error) {
 }
 
 // begin notes that a look begins.
-func (s *Supervisor) begin(late bool) {
+func (s *Supervisor) begin(skipped int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if late {
+	if skipped > 0 {
 		s.state.Late++
+		s.state.Skipped += uint64(skipped)
 	}
 	if !s.up {
 		s.state.Link, s.state.NextTry = plant.LinkConnecting, 0
@@ -225,6 +236,7 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	s.nextTry = now.Add(s.backoff.next(steady))
 	stamp := plant.Stamp(began)
 	reason, first := err.Error(), s.reason == ""
+	told := s.demote(reason, now)
 	if reason != s.reason {
 		for i := range s.signals {
 			into = append(into, plant.Reading{Machine: s.machine, Signal: s.signals[i].Name, Time: stamp, Quality: plant.Bad, Reason: reason})
@@ -241,12 +253,26 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	if first {
 		s.state.Since = plant.At(began)
 	}
-	s.state.Link, s.state.Reason, s.state.NextTry = plant.LinkDown, reason, plant.At(s.nextTry)
+	s.state.Link, s.state.Reason, s.state.NextTry = plant.LinkDown, told, plant.At(s.nextTry)
 	s.state.BadNow = s.bad.count
 	s.state.Failures++
 	s.countConnects()
 	s.state.RoundMs = now.Sub(began).Milliseconds()
 	return plant.Round{Readings: into, Through: stamp}
+}
+
+// demote puts the next attempt off where a device does not answer and others on
+// its line do, and gives the reason that the status tells.
+func (s *Supervisor) demote(reason string, now time.Time) string {
+	first := s.demoted.failed(s, now)
+	if !s.demoted.demoted() {
+		return reason
+	}
+	s.nextTry = now.Add(s.demoted.wait)
+	if first {
+		s.log.Warn("device is demoted: others on its line answer; it is probed now and then", "endpoint", s.endpoint, "first", s.demoted.wait, "at most", s.demoted.Most)
+	}
+	return reason + "; demoted, because others on its line answer"
 }
 
 // hangUp closes the device; a broken one is forgotten.
@@ -271,6 +297,8 @@ func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) 
 	}
 	back := s.reason != "" || !wasUp
 	s.reason = ""
+	s.demoted.succeeded(s, now)
+	s.compare(now.Sub(began))
 	s.bad.take(round.Readings)
 	link, why := plant.LinkFlowing, ""
 	if n := len(s.signals); n > 0 && s.bad.count == n {

@@ -96,7 +96,7 @@ func scripted() (*Supervisor, *script, *bytes.Buffer) {
 			d.panics = ""
 			return d, nil
 		},
-	}, d, Backoff{}, slog.New(slog.NewTextHandler(log, nil)))
+	}, d, Options{}, slog.New(slog.NewTextHandler(log, nil)))
 	s.backoff.random = func() float64 { return 1 }
 	return s, d, log
 }
@@ -287,8 +287,8 @@ func TestSupervisorSeesThatDataStopped(t *testing.T) {
 		}
 		d.hangs = 0
 		next(t, s)
-		if st := s.Status(); st.Late != 1 || st.Link != plant.LinkFlowing {
-			t.Errorf("status %+v, want one late look", st)
+		if st := s.Status(); st.Late != 1 || st.Skipped != 8 || st.Link != plant.LinkFlowing {
+			t.Errorf("status %+v, want one late look and eight left out", st)
 		}
 		d.hangs = time.Hour
 		if got := reasons(next(t, s)); len(got) != 2 || got[0] == "" {
@@ -372,7 +372,7 @@ func BenchmarkSupervisorRound(b *testing.B) {
 		signals = append(signals, plant.Signal{Name: "signal-" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + time.Duration(i).String()})
 	}
 	d := &script{signals: signals, connected: true}
-	s := supervise(setup{machine: "press", every: time.Nanosecond, poll: time.Minute, connect: time.Minute, signals: signals}, d, Backoff{}, slog.New(slog.DiscardHandler))
+	s := supervise(setup{machine: "press", every: time.Nanosecond, poll: time.Minute, connect: time.Minute, signals: signals}, d, Options{}, slog.New(slog.DiscardHandler))
 	into := make([]plant.Reading, 0, 1000)
 	b.ReportAllocs()
 	for b.Loop() {

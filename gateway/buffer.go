@@ -103,7 +103,7 @@ func (q *buffer) append(b *plant.Batch, live bool) {
 	for _, p := range split(b) {
 		q.push(p, live, now)
 	}
-	late := q.fresh >= int(q.cfg.Buffer.SyncBytes)
+	late := q.full()
 	backlog := !live && q.online
 	q.mu.Unlock()
 	poke(q.toTail)
@@ -113,6 +113,12 @@ func (q *buffer) append(b *plant.Batch, live bool) {
 	if backlog {
 		poke(q.toSend)
 	}
+}
+
+// full tells whether a power cut would cost more than it may, so that a commit
+// is due: what is acknowledged costs nothing any more. The caller holds mu.
+func (q *buffer) full() bool {
+	return min(q.fresh, q.pendingBytes) >= int(q.cfg.Buffer.SyncBytes)
 }
 
 func (q *buffer) push(b *plant.Batch, live bool, now time.Time) {

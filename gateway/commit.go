@@ -170,7 +170,7 @@ func (q *buffer) commitAll(ctx context.Context) {
 func (c *committer) hurry() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.fresh >= int(c.cfg.Buffer.SyncBytes) || c.tailFault != "" && len(c.pending) > 0 || len(c.doomed) >= deleteSoon
+	return c.full() || c.tailFault != "" && len(c.pending) > 0 || len(c.doomed) >= deleteSoon
 }
 
 // commit writes what is pending as blocks, deletes what is acknowledged, and

@@ -197,12 +197,12 @@ func (r *blockReader) float(s *seriesState, form byte) float64 {
 	switch form {
 	case floatSame:
 	case floatNew64, floatNew32:
-		s.decimals, s.last, s.single = r.c.count(maxDecimals), 0, form == floatNew32
+		s.decimals, s.single = int8(r.c.count(maxDecimals)), form == floatNew32
 		s.last = r.c.varint()
-		s.bits = math.Float64bits(fromDecimal(s.last, s.decimals, s.single))
+		s.bits = math.Float64bits(fromDecimal(s.last, int(s.decimals), s.single))
 	case floatDec64, floatDec32:
 		s.last += r.c.varint()
-		s.bits = math.Float64bits(fromDecimal(s.last, s.decimals, form == floatDec32))
+		s.bits = math.Float64bits(fromDecimal(s.last, int(s.decimals), form == floatDec32))
 	case floatXOR:
 		n := int(r.c.byte())
 		lead, trail := n>>4, n&15

@@ -8,57 +8,76 @@ import (
 	"linetwin/plant"
 )
 
-// encoder turns batches into a block. It is used again and again; nothing is
-// allocated once its maps and buffers have grown. Not for concurrent use.
+// encoder turns batches into a block. It is used again and again, and keeps
+// what it knows of machines and signals from one block to the next: a reading
+// whose signal follows the one before it, as in the last batch, costs no look
+// into a map. Nothing is allocated once it has met every signal. Not for
+// concurrent use.
 type encoder struct {
 	pack     *packer // nil: never compress
+	block    uint32  // counts the blocks: what a machine or word holds of an older one is void
 	machines map[string]*machineCode
-	free     []*machineCode
-	strings  map[string]int
+	present  int              // machines in the block
+	names    map[string]*word // of signals
+	texts    map[string]int   // other strings in the block
+	strings  int              // all strings in the block
 	counts   []byte
 	body     []byte
 	raw      []byte
 	info     blockInfo
 }
 
-// machineCode is what an encoder remembers of a machine within a block.
+// machineCode is what an encoder remembers of a machine.
 type machineCode struct {
+	block   uint32
 	index   int
 	through plant.Time
-	series  map[seriesKey]int
-	states  []seriesState
+	series  []series
+	find    map[string]int32 // a signal's first series
+	present int32            // series in the block
 }
 
-type seriesKey struct {
+// series is a signal's readings of one kind. There are two or three for each
+// signal of a gateway, so that its size counts.
+type series struct {
 	signal string
-	kind   plant.Kind
+	name   *word
+	block  uint32
+	index  int32 // in the block
+	other  int32 // the signal's series of another kind; 0 for none, as none comes before the first
+	state  seriesState
+}
+
+// word is a string and its index in a block.
+type word struct {
+	block uint32
+	index int
 }
 
 // seriesState is what stood last in a series: both ends of the codec keep it
 // in step.
 type seriesState struct {
 	kind     plant.Kind
+	single   bool // the decimal is of float32 precision
+	decimals int8
+	misses   uint8  // encoder only: floats in a row that were no decimals
 	bits     uint64 // of the last float
 	last     int64  // last integer, or m of the last decimal
-	decimals int
-	single   bool // the decimal is of float32 precision
 	text     string
-	misses   int // encoder only: floats in a row that were no decimals
 }
 
 func newEncoder(p *packer) *encoder {
-	return &encoder{pack: p, machines: map[string]*machineCode{}, strings: map[string]int{}}
+	return &encoder{pack: p, block: 1, machines: map[string]*machineCode{}, names: map[string]*word{}, texts: map[string]int{}}
 }
 
 func (e *encoder) reset() {
-	for _, m := range e.machines {
-		m.through = 0
-		clear(m.series)
-		m.states = m.states[:0]
-		e.free = append(e.free, m)
+	if e.block++; e.block == 0 { // once in four billion blocks
+		clear(e.machines)
+		clear(e.names)
+		e.block = 1
 	}
-	clear(e.machines)
-	clear(e.strings)
+	clear(e.texts)
+	e.present, e.strings = 0, 0
 	e.counts, e.body, e.info = e.counts[:0], e.body[:0], blockInfo{}
 }
 
@@ -76,16 +95,7 @@ func (e *encoder) add(b *plant.Batch, kept plant.Time) {
 	e.info.widen(b.Complete.To)
 	e.counts = binary.AppendUvarint(e.counts, uint64(len(b.Readings)))
 
-	m, known := e.machines[b.Machine]
-	if !known {
-		if n := len(e.free); n > 0 {
-			m, e.free = e.free[n-1], e.free[:n-1]
-		} else {
-			m = &machineCode{series: map[seriesKey]int{}}
-		}
-		m.index = len(e.machines)
-		e.machines[b.Machine] = m
-	}
+	m, known := e.machine(b.Machine)
 	unit := plant.Millisecond
 	if !wholeMillis(m.through, b) {
 		unit = 1
@@ -102,13 +112,63 @@ func (e *encoder) add(b *plant.Batch, kept plant.Time) {
 	e.body = binary.AppendVarint(e.body, int64((b.Complete.To-b.Complete.From)/unit))
 	m.through = b.Complete.To
 
-	at, series := b.Complete.To, -1
+	at, slot, index := b.Complete.To, -1, -1
 	for i := range b.Readings {
 		r := &b.Readings[i]
-		e.info.widen(r.Time)
-		series = e.reading(m, r, series, int64((r.Time-at)/unit))
+		slot = m.slot(e, r, slot+1)
+		index = e.reading(m, &m.series[slot], r, index, int64((r.Time-at)/unit))
 		at = r.Time
 	}
+}
+
+// machine gives a machine's code, and whether it is in the block already.
+func (e *encoder) machine(name string) (m *machineCode, known bool) {
+	m = e.machines[name]
+	if m == nil {
+		m = &machineCode{find: map[string]int32{}}
+		e.machines[name] = m
+	}
+	if m.block == e.block {
+		return m, true
+	}
+	m.block, m.index, m.through, m.present = e.block, e.present, 0, 0
+	e.present++
+	return m, false
+}
+
+// slot gives the place of a reading's series, which is likely at guess.
+func (m *machineCode) slot(e *encoder, r *plant.Reading, guess int) int {
+	kind := r.Value.Kind()
+	if guess < len(m.series) && m.series[guess].holds(r.Signal, kind) {
+		return guess
+	}
+	at, known := m.find[r.Signal]
+	for known && m.series[at].state.kind != kind {
+		if m.series[at].other == 0 {
+			m.series[at].other = int32(len(m.series))
+			return m.add(e, r.Signal, kind)
+		}
+		at = m.series[at].other
+	}
+	if !known {
+		m.find[r.Signal] = int32(len(m.series))
+		return m.add(e, r.Signal, kind)
+	}
+	return int(at)
+}
+
+func (s *series) holds(signal string, kind plant.Kind) bool {
+	return s.signal == signal && s.state.kind == kind
+}
+
+func (m *machineCode) add(e *encoder, signal string, kind plant.Kind) int {
+	name := e.names[signal]
+	if name == nil {
+		name = &word{}
+		e.names[signal] = name
+	}
+	m.series = append(m.series, series{signal: signal, name: name, state: seriesState{kind: kind}})
+	return len(m.series) - 1
 }
 
 func wholeMillis(through plant.Time, b *plant.Batch) bool {
@@ -119,26 +179,24 @@ func wholeMillis(through plant.Time, b *plant.Batch) bool {
 	return odd == 0
 }
 
-// reading appends one reading and gives its series.
-func (e *encoder) reading(m *machineCode, r *plant.Reading, before int, later int64) int {
-	key := seriesKey{r.Signal, r.Value.Kind()}
-	index, known := m.series[key]
+// reading appends one reading and gives its series' index in the block.
+func (e *encoder) reading(m *machineCode, s *series, r *plant.Reading, before int, later int64) int {
+	known := s.block == e.block
 	if !known {
-		index = len(m.states)
-		m.series[key] = index
-		m.states = append(m.states, seriesState{kind: key.kind})
+		s.block, s.index, s.state = e.block, m.present, seriesState{kind: s.state.kind}
+		m.present++
 	}
 	at := len(e.body)
 	e.body = append(e.body, 0)
 	var control byte
-	if index == before+1 {
+	if int(s.index) == before+1 {
 		control |= ctlNext
 	} else {
-		e.body = binary.AppendUvarint(e.body, uint64(index))
+		e.body = binary.AppendUvarint(e.body, uint64(s.index))
 	}
 	if !known {
-		e.string(r.Signal)
-		e.body = append(e.body, byte(key.kind))
+		e.name(s.name, s.signal)
+		e.body = append(e.body, byte(s.state.kind))
 	}
 	if later == 0 {
 		control |= ctlTime
@@ -155,8 +213,8 @@ func (e *encoder) reading(m *machineCode, r *plant.Reading, before int, later in
 		control |= ctlReason
 		e.string(r.Reason)
 	}
-	e.body[at] = control | e.value(&m.states[index], r.Value)<<ctlForm
-	return index
+	e.body[at] = control | e.value(&s.state, r.Value)<<ctlForm
+	return int(s.index)
 }
 
 // value appends what a value needs behind the control byte and gives its form.
@@ -193,7 +251,7 @@ func (e *encoder) float(s *seriesState, f float64) byte {
 	if b == before {
 		return floatSame
 	}
-	if m, ok := asDecimal(f, s.decimals, s.single); ok {
+	if m, ok := asDecimal(f, int(s.decimals), s.single); ok {
 		e.body = binary.AppendVarint(e.body, m-s.last)
 		s.last, s.misses = m, 0
 		if s.single {
@@ -206,14 +264,16 @@ func (e *encoder) float(s *seriesState, f float64) byte {
 		if m, k, single, ok := findDecimal(f); ok {
 			e.body = append(e.body, byte(k))
 			e.body = binary.AppendVarint(e.body, m)
-			s.last, s.decimals, s.single, s.misses = m, k, single, 0
+			s.last, s.decimals, s.single, s.misses = m, int8(k), single, 0
 			if single {
 				return floatNew32
 			}
 			return floatNew64
 		}
 	}
-	s.misses++
+	if s.misses++; s.misses == 0 {
+		s.misses = 16 // as 256
+	}
 	x := b ^ before
 	lead, trail := bits.LeadingZeros64(x)/8, bits.TrailingZeros64(x)/8
 	e.body = append(e.body, byte(lead<<4|trail))
@@ -259,13 +319,27 @@ func findDecimal(f float64) (m int64, k int, single, ok bool) {
 
 // string appends the index of s, and s itself at its first use.
 func (e *encoder) string(s string) {
-	i, known := e.strings[s]
+	i, known := e.texts[s]
 	if !known {
-		i = len(e.strings)
-		e.strings[s] = i
+		i = e.strings
+		e.texts[s] = i
 	}
+	e.indexed(i, known, s)
+}
+
+// name is string for the name of a signal.
+func (e *encoder) name(w *word, s string) {
+	known := w.block == e.block
+	if !known {
+		w.block, w.index = e.block, e.strings
+	}
+	e.indexed(w.index, known, s)
+}
+
+func (e *encoder) indexed(i int, known bool, s string) {
 	e.body = binary.AppendUvarint(e.body, uint64(i))
 	if !known {
+		e.strings++
 		e.body = appendString(e.body, s)
 	}
 }

@@ -22,6 +22,7 @@ type filter struct {
 }
 
 type signalFilter struct {
+	name     string
 	kind     plant.Kind
 	deadband float64
 	last     plant.Reading // as it was sent
@@ -35,7 +36,7 @@ func newFilter(d Device, log *slog.Logger) filter {
 	f := filter{machine: d.Machine, log: log, index: make(map[string]int, len(d.Signals)), signals: make([]signalFilter, 0, len(d.Signals)), strange: map[string]bool{}}
 	for i, s := range d.Signals {
 		f.index[s.Name] = i
-		f.signals = append(f.signals, signalFilter{kind: s.Kind, deadband: d.Deadbands[s.Name]})
+		f.signals = append(f.signals, signalFilter{name: s.Name, kind: s.Kind, deadband: d.Deadbands[s.Name]})
 	}
 	return f
 }
@@ -44,10 +45,10 @@ func newFilter(d Device, log *slog.Logger) filter {
 // reading of a signal and every change of quality always do. A reading without
 // a time gets the round's.
 func (f *filter) pass(to, readings []plant.Reading, through plant.Time) []plant.Reading {
+	at := -1
 	for i := range readings {
 		r := readings[i]
-		at, known := f.index[r.Signal]
-		if !known {
+		if at = f.find(r.Signal, at+1); at < 0 {
 			f.refuse(r.Signal)
 			continue
 		}
@@ -64,6 +65,17 @@ func (f *filter) pass(to, readings []plant.Reading, through plant.Time) []plant.
 		to = append(to, r)
 	}
 	return to
+}
+
+// find gives a signal's place, which is likely at guess, or -1.
+func (f *filter) find(signal string, guess int) int {
+	if guess < len(f.signals) && f.signals[guess].name == signal {
+		return guess
+	}
+	if at, known := f.index[signal]; known {
+		return at
+	}
+	return -1
 }
 
 func (f *filter) refuse(signal string) {

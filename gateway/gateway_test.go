@@ -297,3 +297,30 @@ func TestImportWaitsWhileTooMuchWaits(t *testing.T) {
 		t.Error("import after the end")
 	}
 }
+
+// TestAcknowledgedIsNoReasonToSync: what history has costs a power cut
+// nothing, so that a fast gateway whose data is stored at once is not slowed
+// by its disk.
+func TestAcknowledgedIsNoReasonToSync(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	cfg.Buffer.SyncBytes = 64 << 10
+	q, err := openBuffer(cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.close()
+	batches := machineLike(5000)
+	for i := range batches {
+		q.append(&batches[i], false)
+		q.acknowledge(plant.Acknowledgement{Through: uint64(i)}) // all but the last
+		if q.disk.hurry() {
+			t.Fatalf("batch %d would be synced at once", i)
+		}
+	}
+	for !q.disk.hurry() {
+		q.append(&plant.Batch{Machine: "a", Readings: batches[0].Readings}, false)
+		if held := q.pendingBytes; held > 2*int(cfg.Buffer.SyncBytes) {
+			t.Fatalf("%d bytes wait for their sync", held)
+		}
+	}
+}

@@ -53,9 +53,12 @@ type DeviceStatus struct {
 	Failures uint64 `json:"failures"`    // failed looks since the start
 	Missed   uint64 `json:"missed"`      // readings the device reported as lost
 	Late     uint64 `json:"late"`        // looks that began more than one interval late
-	EveryMs  int64  `json:"every_ms"`    // asked interval
-	RoundMs  int64  `json:"round_ms"`    // how long the last look took
-	Connects uint64 `json:"connects"`    // connections made since the start
+	// Skipped counts looks that were left out because one before them had not
+	// ended when their time passed: that often each signal was not read.
+	Skipped  uint64 `json:"skipped"`
+	EveryMs  int64  `json:"every_ms"` // asked interval
+	RoundMs  int64  `json:"round_ms"` // how long the last look took
+	Connects uint64 `json:"connects"` // connections made since the start
 }
 
 // GatewayStatus is a gateway's own account of itself: it publishes it once a

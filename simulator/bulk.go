@@ -8,14 +8,20 @@ import (
 
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
-	"github.com/simonvetter/modbus"
 	"golang.org/x/sync/errgroup"
+)
+
+// Bounds of a bulk plant: signals, and how many of them are in one Modbus unit.
+const (
+	mostBulk = 600_000
+	bulkUnit = 50_000
 )
 
 // BulkConfig asks for many signals that all change together, to measure what
 // reads them.
 type BulkConfig struct {
-	Signals int           // 1 to 60,000
+	Signals int           // 1 to 600,000
+	NoOPCUA bool          // serves Modbus alone: a node costs the OPC UA server some kB
 	Every   time.Duration // between changes; default 1s
 	OPCUA   string        // default 127.0.0.1:0
 	Modbus  string        // default 127.0.0.1:0
@@ -24,13 +30,13 @@ type BulkConfig struct {
 
 // BulkPlant serves the same numbers on an OPC UA server and on a Modbus server.
 // Signal i is, after k changes since the Unix epoch, the number k+i: as UInt32
-// on OPC UA, modulo 65536 in one holding register of unit 1 on Modbus.
+// on OPC UA, modulo 65536 in one holding register on Modbus.
 type BulkPlant struct {
 	every  time.Duration
 	count  int
 	ready  chan struct{}
 	opcua  *opcuaServer
-	modbus *modbusServer
+	modbus *bulkModbus
 	der    []byte
 
 	mu   sync.Mutex // held while nodes are read
@@ -39,8 +45,8 @@ type BulkPlant struct {
 
 // Bulk makes a bulk plant; it binds nothing.
 func Bulk(cfg BulkConfig) (*BulkPlant, error) {
-	if cfg.Signals < 1 || cfg.Signals > 60_000 {
-		return nil, fmt.Errorf("bulk signals: found %d, allowed: 1 to 60000", cfg.Signals)
+	if cfg.Signals < 1 || cfg.Signals > mostBulk {
+		return nil, fmt.Errorf("bulk signals: found %d, allowed: 1 to %d", cfg.Signals, mostBulk)
 	}
 	if cfg.Every <= 0 {
 		cfg.Every = time.Second
@@ -59,6 +65,10 @@ func Bulk(cfg BulkConfig) (*BulkPlant, error) {
 	}
 	b := &BulkPlant{every: cfg.Every, count: cfg.Signals, ready: make(chan struct{}), der: who.der}
 	b.sync()
+	b.modbus = &bulkModbus{plant: b, address: cfg.Modbus}
+	if cfg.NoOPCUA {
+		return b, nil
+	}
 	nodes := make([]opcuaNode, cfg.Signals)
 	for i := range nodes {
 		nodes[i] = opcuaNode{
@@ -68,22 +78,27 @@ func Bulk(cfg BulkConfig) (*BulkPlant, error) {
 		}
 	}
 	b.opcua = opcuaConfig{address: cfg.OPCUA, identity: who, tick: max(opcuaTick, min(cfg.Every/10, 100*time.Millisecond)), nodes: nodes, lock: &b.mu, sync: b.sync}.server()
-	b.modbus = newModbusServer("bulk", cfg.Modbus, 0)
-	b.modbus.handler = bulkRegisters{b}
 	return b, nil
 }
 
 // Node gives the OPC UA address of signal i, Address the Modbus one.
 func (b *BulkPlant) Node(i int) string { return fmt.Sprintf("nsu=urn:linetwin:bulk;s=S%05d", i) }
 
-// Address gives the Modbus address of signal i, in unit 1, type uint16.
-func (b *BulkPlant) Address(i int) string { return fmt.Sprintf("holding:%d", i) }
+// Address gives the unit and the Modbus address of signal i, type uint16.
+func (b *BulkPlant) Address(i int) (unit int, address string) {
+	return 1 + i/bulkUnit, fmt.Sprintf("holding:%d", i%bulkUnit)
+}
 
 // Ready is closed once both servers listen.
 func (b *BulkPlant) Ready() <-chan struct{} { return b.ready }
 
 // URLs gives the addresses of the OPC UA and the Modbus server.
-func (b *BulkPlant) URLs() (opcua, modbus string) { return b.opcua.url(), b.modbus.url() }
+func (b *BulkPlant) URLs() (opcua, modbus string) {
+	if b.opcua != nil {
+		opcua = b.opcua.url()
+	}
+	return opcua, b.modbus.url()
+}
 
 // Certificate gives the OPC UA server's certificate, DER.
 func (b *BulkPlant) Certificate() []byte { return b.der }
@@ -93,17 +108,23 @@ func (b *BulkPlant) Run(ctx context.Context) error {
 	if err := b.modbus.listen(); err != nil {
 		return err
 	}
-	defer b.modbus.refuse()
-	if err := b.opcua.open(); err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return b.opcua.run(ctx) })
+	if b.opcua != nil {
+		if err := b.opcua.open(); err != nil {
+			b.modbus.listener.Close()
+			return err
+		}
+		group.Go(func() error { return b.opcua.run(ctx) })
+	}
+	group.Go(func() error { return b.modbus.run(ctx) })
 	close(b.ready)
 	return group.Wait()
 }
 
-func (b *BulkPlant) sync() { b.tick = time.Now().UnixNano() / int64(b.every) }
+// now gives how often the numbers have changed.
+func (b *BulkPlant) now() int64 { return time.Now().UnixNano() / int64(b.every) }
+
+func (b *BulkPlant) sync() { b.tick = b.now() }
 
 func (b *BulkPlant) value(i int) *ua.DataValue {
 	return &ua.DataValue{
@@ -111,41 +132,4 @@ func (b *BulkPlant) value(i int) *ua.DataValue {
 		Value:           ua.MustVariant(uint32(b.tick + int64(i))),
 		SourceTimestamp: time.Unix(0, b.tick*int64(b.every)), ServerTimestamp: time.Now(),
 	}
-}
-
-// bulkRegisters is the Modbus side of a bulk plant.
-type bulkRegisters struct{ *BulkPlant }
-
-// HandleHoldingRegisters answers function 3.
-func (b bulkRegisters) HandleHoldingRegisters(r *modbus.HoldingRegistersRequest) ([]uint16, error) {
-	if r.IsWrite || r.UnitId != 1 {
-		return nil, modbus.ErrIllegalFunction
-	}
-	if int(r.Addr)+int(r.Quantity) > b.count {
-		return nil, modbus.ErrIllegalDataAddress
-	}
-	b.mu.Lock()
-	b.sync()
-	tick := b.tick
-	b.mu.Unlock()
-	out := make([]uint16, r.Quantity)
-	for i := range out {
-		out[i] = uint16(tick + int64(r.Addr) + int64(i))
-	}
-	return out, nil
-}
-
-// HandleInputRegisters refuses: there are none.
-func (b bulkRegisters) HandleInputRegisters(*modbus.InputRegistersRequest) ([]uint16, error) {
-	return nil, modbus.ErrIllegalFunction
-}
-
-// HandleCoils refuses: there are none.
-func (b bulkRegisters) HandleCoils(*modbus.CoilsRequest) ([]bool, error) {
-	return nil, modbus.ErrIllegalFunction
-}
-
-// HandleDiscreteInputs refuses: there are none.
-func (b bulkRegisters) HandleDiscreteInputs(*modbus.DiscreteInputsRequest) ([]bool, error) {
-	return nil, modbus.ErrIllegalFunction
 }

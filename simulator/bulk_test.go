@@ -49,13 +49,47 @@ func TestBulkServesOneNumber(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if uint16(v.Value().(uint32)) != regs[i-900] || b.Address(i) != fmt.Sprintf("holding:%d", i) {
+		if unit, address := b.Address(i); uint16(v.Value().(uint32)) != regs[i-900] || unit != 1 || address != fmt.Sprintf("holding:%d", i) {
 			t.Errorf("signal %d: %v on OPC UA, %d on Modbus", i, v.Value(), regs[i-900])
 		}
 	}
 	if _, err := mc.ReadRegisters(950, 100, modbus.HOLDING_REGISTER); err != modbus.ErrIllegalDataAddress {
 		t.Errorf("past the last signal: %v", err)
 	}
+}
+
+func TestBulkUnits(t *testing.T) {
+	b := startBulk(t, BulkConfig{Signals: 120_000, Every: time.Hour, NoOPCUA: true})
+	_, url := b.URLs()
+	first := modbusRegister(t, url, 1, 0)
+	for _, i := range []int{49_999, 50_000, 119_999} {
+		unit, address := b.Address(i)
+		var at uint16
+		if _, err := fmt.Sscanf(address, "holding:%d", &at); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := modbusRegister(t, url, unit, at), uint16(int(first)+i); got != want {
+			t.Errorf("signal %d is %d, want %d", i, got, want)
+		}
+	}
+	for _, c := range []struct {
+		unit int
+		at   uint16
+		want error
+	}{{3, 20_000, modbus.ErrIllegalDataAddress}, {1, 50_000, modbus.ErrIllegalDataAddress}, {4, 0, modbus.ErrGWTargetFailedToRespond}} {
+		if _, err := modbusClient(t, Machine{URL: url, Unit: uint8(c.unit)}).ReadRegisters(c.at, 1, modbus.HOLDING_REGISTER); err != c.want {
+			t.Errorf("unit %d register %d: %v, want %v", c.unit, c.at, err, c.want)
+		}
+	}
+}
+
+func modbusRegister(t *testing.T, url string, unit int, at uint16) uint16 {
+	t.Helper()
+	r, err := modbusClient(t, Machine{URL: url, Unit: uint8(unit)}).ReadRegisters(at, 1, modbus.HOLDING_REGISTER)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r[0]
 }
 
 func TestBulkSubscription(t *testing.T) {
@@ -91,7 +125,7 @@ func TestBulkSubscription(t *testing.T) {
 }
 
 func TestBulkFaults(t *testing.T) {
-	for _, c := range []BulkConfig{{Signals: 0}, {Signals: 60_001}, {Signals: 1, OPCUA: "0.0.0.0:1"}} {
+	for _, c := range []BulkConfig{{Signals: 0}, {Signals: 600_001}, {Signals: 1, OPCUA: "0.0.0.0:1"}} {
 		if _, err := Bulk(c); err == nil {
 			t.Errorf("%+v was taken", c)
 		}

@@ -365,8 +365,13 @@ func TestLastMachineAway(t *testing.T) {
 func TestGatewayAway(t *testing.T) {
 	r := newRig(t)
 	status := plant.GatewayStatus{Area: area, Gateway: gatewayID, Time: begin, Made: 5,
-		Devices: []plant.DeviceStatus{{Machine: "press", Link: plant.LinkFlowing}}}
+		Devices: []plant.DeviceStatus{{Machine: "press", Link: plant.LinkFlowing, Skipped: 7}, {Machine: "saw", Skipped: 1}}}
 	r.twin.Status(status)
+	r.twin.Batch(&plant.Batch{Area: area, Gateway: gatewayID, Machine: "press", Complete: plant.Span{From: begin, To: begin},
+		Readings: []plant.Reading{{Machine: "press", Signal: "force", Time: begin, Value: plant.Float(1)}}})
+	if all, err := r.twin.Signals("press"); err != nil || len(all) != 1 || all[0].Skipped != 7 {
+		t.Errorf("signals %+v, error %v; want one that was skipped 7 times", all, err)
+	}
 	shown := func() plant.GatewayLive {
 		g := r.twin.Snapshot().Gateways
 		if len(g) != 1 {

@@ -306,11 +306,27 @@ func (t *Twin) Signals(id string) ([]plant.SignalNow, error) {
 		return nil, fmt.Errorf("machine %q: %w", id, plant.ErrNotFound)
 	}
 	all := []plant.SignalNow{}
+	skipped := t.skippedLocked(id)
 	for _, n := range known {
-		all = append(all, t.signalLocked(id, n, now))
+		s := t.signalLocked(id, n, now)
+		s.Skipped = skipped
+		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b plant.SignalNow) int { return cmp.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// skippedLocked gives how many looks at a machine's device were left out, as
+// the gateways tell.
+func (t *Twin) skippedLocked(id string) (skipped uint64) {
+	for _, g := range t.gateways {
+		for i := range g.live.Devices {
+			if d := &g.live.Devices[i]; d.Machine == id {
+				skipped += d.Skipped
+			}
+		}
+	}
+	return skipped
 }
 
 func (t *Twin) signalLocked(id string, n *signalNow, now plant.Time) plant.SignalNow {

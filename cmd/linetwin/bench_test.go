@@ -25,6 +25,35 @@ import (
 // are processes of their own, and each runs once (-benchtime 1x), for as long
 // as its figures need. docs/performance.md tells what the figures mean.
 
+// scope is a part of a benchmark that ends on its own.
+type scope struct {
+	testing.TB
+	ends []func()
+}
+
+// Cleanup has f called at the part's end.
+func (s *scope) Cleanup(f func()) { s.ends = append(s.ends, f) }
+
+// TempDir gives a folder that goes with the part.
+func (s *scope) TempDir() string {
+	folder, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() {
+		if err := os.RemoveAll(folder); err != nil {
+			s.Error(err)
+		}
+	})
+	return folder
+}
+
+func (s *scope) end() {
+	for _, f := range slices.Backward(s.ends) {
+		f()
+	}
+}
+
 // child is a process of a benchmark.
 type child struct {
 	cmd *exec.Cmd
@@ -33,7 +62,7 @@ type child struct {
 
 // launch starts a program that is killed at the benchmark's end. env is added
 // to the environment.
-func launch(b *testing.B, env []string, path string, args ...string) *child {
+func launch(b testing.TB, env []string, path string, args ...string) *child {
 	b.Helper()
 	c := &child{cmd: exec.Command(path, args...), log: &lockedBuffer{}}
 	c.cmd.Env = append(os.Environ(), env...)
@@ -54,7 +83,7 @@ func launch(b *testing.B, env []string, path string, args ...string) *child {
 // cpu gives the time for which all threads of a process have run. It is what
 // utime and stime of /proc/PID/stat add up to, without their steps of 10 ms.
 // The Go runtime ends no thread, so none is missing.
-func (c *child) cpu(b *testing.B) time.Duration {
+func (c *child) cpu(b testing.TB) time.Duration {
 	b.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", c.cmd.Process.Pid))
 	if err != nil || len(files) == 0 {
@@ -78,7 +107,7 @@ func (c *child) cpu(b *testing.B) time.Duration {
 
 // memory gives a process's resident memory now and at its greatest, in MB of
 // 1,000,000 bytes.
-func (c *child) memory(b *testing.B) (now, most float64) {
+func (c *child) memory(b testing.TB) (now, most float64) {
 	b.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
@@ -101,7 +130,7 @@ func (c *child) memory(b *testing.B) (now, most float64) {
 }
 
 // program gives the path of the program, built as it is shipped.
-func program(b *testing.B) string {
+func program(b testing.TB) string {
 	b.Helper()
 	path, err := binary()
 	if err != nil {
@@ -111,7 +140,7 @@ func program(b *testing.B) string {
 }
 
 // until waits until ok.
-func until(b *testing.B, what string, ok func() bool) {
+func until(b testing.TB, what string, ok func() bool) {
 	b.Helper()
 	for deadline := time.Now().Add(90 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -121,7 +150,7 @@ func until(b *testing.B, what string, ok func() bool) {
 }
 
 // freeAddress gives a loopback address where nobody listens.
-func freeAddress(b *testing.B) string {
+func freeAddress(b testing.TB) string {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -132,7 +161,7 @@ func freeAddress(b *testing.B) string {
 }
 
 // write writes a settings file.
-func write(b *testing.B, path string, settings any) {
+func write(b testing.TB, path string, settings any) {
 	b.Helper()
 	raw, err := yaml.Dump(settings)
 	if err != nil {
@@ -144,7 +173,7 @@ func write(b *testing.B, path string, settings any) {
 }
 
 // launchMosquitto starts a broker of its own process and gives its address.
-func launchMosquitto(b *testing.B) string {
+func launchMosquitto(b testing.TB) string {
 	b.Helper()
 	path, err := exec.LookPath("mosquitto")
 	if err != nil {
@@ -173,7 +202,7 @@ func launchMosquitto(b *testing.B) string {
 }
 
 // running runs jobs until the benchmark's end.
-func running(b *testing.B, jobs ...func(context.Context) error) {
+func running(b testing.TB, jobs ...func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	for _, job := range jobs {
@@ -206,7 +235,7 @@ type receiver struct {
 }
 
 // run runs the receiver on a broker, as the host of that id.
-func (r *receiver) run(b *testing.B, broker, host string) {
+func (r *receiver) run(b testing.TB, broker, host string) {
 	b.Helper()
 	r.statuses, r.sessions = make(chan plant.GatewayStatus, 1024), map[string]string{}
 	var err error

@@ -53,32 +53,36 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 type meterDescs struct {
 	oee, coverage, good, reject, lineAge           *prometheus.Desc
 	made, stored, waiting, dropped, online, buffer *prometheus.Desc
-	deviceUp, deviceAge, alerts                    *prometheus.Desc
+	deviceUp, deviceAge, deviceSkipped, alerts     *prometheus.Desc
+	deviceEvery, deviceLook                        *prometheus.Desc
 	batches, readings, gaps, refused               *prometheus.Desc
 	quarantined                                    *prometheus.Desc
 }
 
 func descs() meterDescs {
 	return meterDescs{
-		oee:         desc("line_oee_ratio", "OEE of the running shift", "line"),
-		coverage:    desc("line_coverage_ratio", "share of planned time that is known, running shift", "line"),
-		good:        desc("line_good_pieces", "good pieces of the running shift", "line"),
-		reject:      desc("line_reject_pieces", "rejected pieces of the running shift", "line"),
-		lineAge:     desc("line_data_age_seconds", "age of the newest complete data", "line"),
-		made:        desc("gateway_readings_made_total", "readings made, after the deadband", "area", "gateway"),
-		stored:      desc("gateway_readings_stored_total", "readings that history has acknowledged", "area", "gateway"),
-		waiting:     desc("gateway_readings_waiting", "readings in the buffer", "area", "gateway"),
-		dropped:     desc("gateway_readings_dropped_total", "readings dropped from the buffer", "area", "gateway"),
-		online:      desc("gateway_online", "1 while the gateway is connected", "area", "gateway"),
-		buffer:      desc("gateway_buffer_bytes", "bytes in the buffer", "area", "gateway"),
-		deviceUp:    desc("device_flowing", "1 while data of the device flows", "area", "gateway", "machine"),
-		deviceAge:   desc("device_data_age_seconds", "age of the device's data, as far as the twin knows", "area", "gateway", "machine"),
-		alerts:      desc("alerts_open", "open alerts", "severity"),
-		batches:     desc("wire_batches_total", "batches received"),
-		readings:    desc("wire_readings_total", "readings received"),
-		gaps:        desc("wire_gaps_total", "messages missing by sequence number"),
-		refused:     desc("wire_refused_total", "messages dropped or not understood", "reason"),
-		quarantined: desc("history_quarantined_total", "readings that history refused and set aside"),
+		oee:           desc("line_oee_ratio", "OEE of the running shift", "line"),
+		coverage:      desc("line_coverage_ratio", "share of planned time that is known, running shift", "line"),
+		good:          desc("line_good_pieces", "good pieces of the running shift", "line"),
+		reject:        desc("line_reject_pieces", "rejected pieces of the running shift", "line"),
+		lineAge:       desc("line_data_age_seconds", "age of the newest complete data", "line"),
+		made:          desc("gateway_readings_made_total", "readings made, after the deadband", "area", "gateway"),
+		stored:        desc("gateway_readings_stored_total", "readings that history has acknowledged", "area", "gateway"),
+		waiting:       desc("gateway_readings_waiting", "readings in the buffer", "area", "gateway"),
+		dropped:       desc("gateway_readings_dropped_total", "readings dropped from the buffer", "area", "gateway"),
+		online:        desc("gateway_online", "1 while the gateway is connected", "area", "gateway"),
+		buffer:        desc("gateway_buffer_bytes", "bytes in the buffer", "area", "gateway"),
+		deviceUp:      desc("device_flowing", "1 while data of the device flows", "area", "gateway", "machine"),
+		deviceAge:     desc("device_data_age_seconds", "age of the device's data, as far as the twin knows", "area", "gateway", "machine"),
+		deviceSkipped: desc("device_looks_skipped_total", "looks left out because an earlier one had not ended: that often each signal was not read", "area", "gateway", "machine"),
+		deviceEvery:   desc("device_every_seconds", "interval at which the device is to be looked at", "area", "gateway", "machine"),
+		deviceLook:    desc("device_look_seconds", "how long the last look took, with its wait for others on the line", "area", "gateway", "machine"),
+		alerts:        desc("alerts_open", "open alerts", "severity"),
+		batches:       desc("wire_batches_total", "batches received"),
+		readings:      desc("wire_readings_total", "readings received"),
+		gaps:          desc("wire_gaps_total", "messages missing by sequence number"),
+		refused:       desc("wire_refused_total", "messages dropped or not understood", "reason"),
+		quarantined:   desc("history_quarantined_total", "readings that history refused and set aside"),
 	}
 }
 
@@ -116,6 +120,9 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		gauge(d.buffer, float64(g.BufferBytes), g.Area, g.Gateway)
 		for _, dev := range g.Devices {
 			gauge(d.deviceUp, one(g.Online && dev.Link == plant.LinkFlowing), g.Area, g.Gateway, dev.Machine)
+			gauge(d.deviceEvery, float64(dev.EveryMs)/1000, g.Area, g.Gateway, dev.Machine)
+			gauge(d.deviceLook, float64(dev.RoundMs)/1000, g.Area, g.Gateway, dev.Machine)
+			count(d.deviceSkipped, dev.Skipped, g.Area, g.Gateway, dev.Machine)
 			if dev.LastData != 0 {
 				gauge(d.deviceAge, max(0, s.Time.Sub(dev.LastData)).Seconds(), g.Area, g.Gateway, dev.Machine)
 			}

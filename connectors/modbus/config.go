@@ -20,6 +20,7 @@ const (
 	defaultTimeout = 500 * time.Millisecond
 	defaultMaxGap  = 8
 	defaultPort    = "502"
+	longestPause   = time.Second
 )
 
 // Config tells how to reach one Modbus device and how it may be asked.
@@ -43,6 +44,13 @@ type Config struct {
 	// MaxBits is the most coils or discrete inputs per request, 1 to 2000;
 	// missing means 2000.
 	MaxBits int `yaml:"max_bits,omitempty"`
+	// Pause is the least time between the end of one exchange and the next
+	// request, 0 to 1s, for converters and PLCs that need it. The devices of a
+	// line use the greatest one of them.
+	Pause time.Duration `yaml:"pause,omitempty"`
+	// CountFrom is what named addresses count from, 0 (as the wire does) or 1:
+	// with 1, holding:1 is the first register.
+	CountFrom int `yaml:"count_from,omitempty"`
 }
 
 // Check fills in the defaults and tells what is wrong, keys relative to c.
@@ -63,6 +71,10 @@ func (c *Config) Check() []plant.Fault {
 	number("unit", &c.Unit, 1, 1, 255)
 	number("max_registers", &c.MaxRegisters, maxRegisters, 1, maxRegisters)
 	number("max_bits", &c.MaxBits, maxBits, 1, maxBits)
+	number("count_from", &c.CountFrom, 0, 0, 1)
+	if c.Pause < 0 || c.Pause > longestPause {
+		faults = append(faults, plant.Fault{Key: "pause", Found: c.Pause.String(), Allowed: fmt.Sprintf("0 to %v", longestPause)})
+	}
 	if c.MaxGap == nil {
 		gap := defaultMaxGap
 		c.MaxGap = &gap
@@ -93,9 +105,9 @@ func (c *Config) CheckSignals(signals []Signal) []plant.Fault {
 	var faults []plant.Fault
 	for i := range signals {
 		key := "[" + strconv.Itoa(i) + "]"
-		own := signals[i].Check()
+		own := signals[i].check(c.CountFrom)
 		if len(own) == 0 {
-			if p, err := signals[i].compile(); err == nil && !p.table.bits() && int(p.count) > c.MaxRegisters {
+			if p, err := signals[i].compile(c.CountFrom); err == nil && !p.table.bits() && int(p.count) > c.MaxRegisters {
 				own = append(own, plant.Fault{Key: "type", Found: fmt.Sprintf("%s of %d registers", signals[i].Type, p.count),
 					Allowed: fmt.Sprintf("at most max_registers, which is %d, because a value is read in one request", c.MaxRegisters)})
 			}

@@ -27,7 +27,7 @@ func pointOf(t testing.TB, s Signal) point {
 	if faults := s.Check(); len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	p, err := s.compile()
+	p, err := s.compile(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func FuzzDecode(f *testing.F) {
 		if len(s.Check()) > 0 {
 			return
 		}
-		p, err := s.compile()
+		p, err := s.compile(0)
 		if err != nil || len(raw) < 2*int(p.count) {
 			return
 		}

@@ -42,7 +42,7 @@ type Device struct {
 // knows no contexts, so the one of the poll that is under way stands here.
 type asker struct {
 	client  goburrow.Client
-	line    *Line
+	turn    turn
 	timeout time.Duration
 	ctx     context.Context
 	reply   [largestAnswer]byte
@@ -50,7 +50,7 @@ type asker struct {
 
 // Send is called by the library's client (goburrow Transporter).
 func (a *asker) Send(request []byte) ([]byte, error) {
-	return a.line.exchange(a.ctx, a.timeout, request, a.reply[:])
+	return a.turn.exchange(a.ctx, a.timeout, request, a.reply[:])
 }
 
 // read sends one block's request. The answer is valid until the next read.
@@ -95,7 +95,7 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 	d := &Device{machine: machine, config: cfg, line: line, now: time.Now, last: make([]plant.Value, len(signals))}
 	for i := range signals {
 		s := &signals[i]
-		p, err := s.compile()
+		p, err := s.compile(cfg.CountFrom)
 		if err != nil {
 			return nil, fmt.Errorf("modbus device %s: signal %s: %w", machine, s.Name, err)
 		}
@@ -105,7 +105,8 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 	for _, b := range plan(d.points, limits{*cfg.MaxGap, cfg.MaxRegisters, cfg.MaxBits}) {
 		d.requests = append(d.requests, request{whole: b, parts: []part{{block: b}}})
 	}
-	a := &asker{line: line, timeout: cfg.Timeout}
+	line.slow(cfg.Pause)
+	a := &asker{turn: turn{line: line}, timeout: cfg.Timeout}
 	a.client = goburrow.NewClient2(line.packager(byte(cfg.Unit)), a)
 	d.asker = a
 	return d, nil
@@ -149,7 +150,7 @@ func (d *Device) Close() error {
 }
 
 // Poll looks at every signal once and appends its readings to into, all with
-// the time at which the look began, truncated to the millisecond. A signal that
+// the time at which the look got the line, truncated to the millisecond. A signal that
 // the device refuses, or whose value cannot be held, is a bad reading. An error
 // means that the device as a whole could not be read; there are no readings
 // then.
@@ -158,6 +159,10 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 		return plant.Round{}, errors.New("not connected")
 	}
 	d.asker.ctx = ctx
+	if err := d.asker.turn.keep(ctx); err != nil {
+		return plant.Round{}, err
+	}
+	defer d.asker.turn.end()
 	began := d.now()
 	l := look{device: d, began: began, stamp: plant.Stamp(began), into: into, spare: splitsPerPoll}
 	for i := range d.requests {
@@ -165,7 +170,7 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 			return plant.Round{}, err
 		}
 	}
-	if err := d.line.confirm(ctx, d.config.Timeout, byte(d.config.Unit)); err != nil {
+	if err := d.asker.turn.confirm(ctx, d.config.Timeout, byte(d.config.Unit)); err != nil {
 		return plant.Round{}, err
 	}
 	return plant.Round{Readings: l.into, Through: l.stamp}, nil

@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// drain throws away what lies in the socket or port without waiting, and tells
-// how much it was and whether the connection is still open.
-func drain(_ *net.TCPConn, raw syscall.RawConn) (thrown int, open bool) {
+// drain throws away what lies in the socket without waiting, or gives it to
+// take where that is not nil, and tells whether the connection is still open
+// and take has no objection.
+func drain(_ net.Conn, raw syscall.RawConn, take func([]byte) bool) bool {
 	var buf [512]byte
 	for range 128 { // a device that never stops talking is not one
 		var n int
@@ -18,17 +19,16 @@ func drain(_ *net.TCPConn, raw syscall.RawConn) (thrown int, open bool) {
 			n, failed = syscall.Read(int(fd), buf[:])
 			return true
 		}); err != nil {
-			return thrown, false
+			return false
 		}
 		switch {
 		case failed == syscall.EINTR:
 			continue
 		case failed == syscall.EAGAIN:
-			return thrown, true
-		case failed != nil || n <= 0:
-			return thrown, false
+			return true
+		case failed != nil || n <= 0 || take != nil && !take(buf[:n]):
+			return false
 		}
-		thrown += n
 	}
-	return thrown, false
+	return false
 }

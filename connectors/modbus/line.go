@@ -24,7 +24,7 @@ type carrier interface {
 	ready() bool
 	// exchange sends one request frame and gives the answer to it, in into. The
 	// answer is whole and belongs to the request, or there is an error, after
-	// which the connection must be closed hard.
+	// which the connection must be closed hard. After a keptError it need not be.
 	exchange(ctx context.Context, deadline time.Time, request, into []byte) ([]byte, error)
 	// close hangs up. A hard close is for a connection on which an exchange
 	// failed: it makes the device forget it at once where the network can. A
@@ -36,6 +36,9 @@ type carrier interface {
 // packet is sent again after a second.
 const least = 2 * time.Second
 
+// Dial makes a connection, as net.Dialer's DialContext does.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // Line is the connection to one endpoint, shared by the units behind it. One
 // request is on its way at a time; units take turns in the order in which they
 // asked. It opens when its first device connects, and closes with the last.
@@ -45,27 +48,38 @@ type Line struct {
 	packager func(unit byte) goburrow.Packager
 
 	dials atomic.Uint64 // connections made
+	pause atomic.Int64  // between two exchanges, the longest that a device asks for
+	joins atomic.Int64  // devices that wait to become users
 
-	// turn holds one token; who has it may use everything below.
+	// turn holds one token; who has it may use everything below. Channels give
+	// it to those who wait in the order in which they came, and nobody keeps it
+	// for long: units with requests to send take turns.
 	turn     chan struct{}
 	users    int
+	ended    time.Time // when the last exchange ended
 	failedAt time.Time // when the last attempt to connect failed
 	failure  error
 }
 
 // NewLine gives the line to the endpoint of cfg, which is checked. It does not
 // dial.
-func NewLine(cfg Config) (*Line, error) {
+func NewLine(cfg Config) (*Line, error) { return NewLineOver(cfg, new(net.Dialer).DialContext) }
+
+// NewLineOver gives a line whose connections dial makes: through a tunnel, or
+// in a test. Serial ports are not dialled.
+func NewLineOver(cfg Config, dial Dial) (*Line, error) {
 	t, fault := parseURL(cfg.URL)
 	if fault != nil {
 		return nil, errors.New(fault.String())
 	}
 	endpoint := t.scheme + "://" + t.address
 	if t.scheme != schemeTCP {
-		m := newMultidrop(&t)
-		return newLine(endpoint, m, m.framing.packager), nil
+		m := newMultidrop(&t, dial)
+		l := newLine(endpoint, m, m.framing.packager)
+		m.pause = &l.pause
+		return l, nil
 	}
-	return newLine(endpoint, &tcp{address: t.address}, func(unit byte) goburrow.Packager {
+	return newLine(endpoint, &tcp{address: t.address, dial: dial}, func(unit byte) goburrow.Packager {
 		h := goburrow.NewTCPClientHandler("") // only its packager is used
 		h.SlaveId = unit
 		return h
@@ -92,6 +106,8 @@ func (l *Line) give() { l.turn <- struct{}{} }
 // join makes the caller a user of the line and opens it if it is not open.
 func (l *Line) join(ctx context.Context, timeout time.Duration) error {
 	asked := time.Now()
+	l.joins.Add(1)
+	defer l.joins.Add(-1)
 	if err := l.take(ctx); err != nil {
 		return err
 	}
@@ -135,25 +151,98 @@ func (l *Line) connect(ctx context.Context, asked time.Time, timeout time.Durati
 	return nil
 }
 
+// turnLasts is how long a device may keep the line for the requests of one
+// look while others wait. On a fast line a look is over in one turn, and its
+// readings are of one moment; on a slow one units take turns with each request.
+const turnLasts = 2 * time.Millisecond
+
+// turn is one device's hold on its line.
+type turn struct {
+	line  *Line
+	held  bool
+	asked time.Time // when the device came for it
+	since time.Time // when it got it
+}
+
+// keep takes the line, or keeps it if it has not had it for too long.
+func (t *turn) keep(ctx context.Context) error {
+	now := time.Now()
+	if t.held && now.Sub(t.since) < turnLasts {
+		return nil
+	}
+	t.end()
+	t.asked = now
+	if err := t.line.take(ctx); err != nil {
+		return err
+	}
+	t.held, t.since = true, time.Now()
+	return nil
+}
+
+// end gives the line to who waits for it.
+func (t *turn) end() {
+	if t.held {
+		t.held = false
+		t.line.give()
+	}
+}
+
 // exchange sends a request and gives its answer, which lies in into. A
 // connection that the device has closed since the last request (many do when
 // they are not asked for a while), or that a failure of another unit has
-// closed, is opened anew first.
-func (l *Line) exchange(ctx context.Context, timeout time.Duration, request, into []byte) ([]byte, error) {
-	asked := time.Now()
-	if err := l.take(ctx); err != nil {
+// closed, is opened anew first. Outside a look, the turn ends with it.
+func (t *turn) exchange(ctx context.Context, timeout time.Duration, request, into []byte) ([]byte, error) {
+	if !t.held {
+		defer t.end()
+	}
+	if err := t.keep(ctx); err != nil {
 		return nil, err
 	}
-	defer l.give()
-	if err := l.connect(ctx, asked, timeout); err != nil {
+	l := t.line
+	if err := l.connect(ctx, t.asked, timeout); err != nil {
+		return nil, err
+	}
+	if err := l.rest(ctx); err != nil {
 		return nil, err
 	}
 	reply, err := l.carrier.exchange(ctx, before(ctx, timeout), request, into)
+	l.ended = time.Now()
 	if err != nil {
-		l.carrier.close(true)
+		// Where nobody else is on the line, a new connection harms nobody.
+		if !kept(err) || l.users+int(l.joins.Load()) < 2 {
+			l.carrier.close(true)
+		}
 		return nil, plain(err, timeout)
 	}
 	return reply, nil
+}
+
+// slow makes the pauses of the line at least as long as d.
+func (l *Line) slow(d time.Duration) {
+	for {
+		if now := l.pause.Load(); now >= int64(d) || l.pause.CompareAndSwap(now, int64(d)) {
+			return
+		}
+	}
+}
+
+// rest waits until the pause after the last exchange is over.
+func (l *Line) rest(ctx context.Context) error {
+	left := time.Duration(l.pause.Load())
+	if left == 0 {
+		return nil
+	}
+	if left -= time.Since(l.ended); left <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the line: %w", ctx.Err())
+	}
 }
 
 // confirmer is a carrier whose answers may need a last look before they count.
@@ -162,17 +251,19 @@ type confirmer interface {
 }
 
 // confirm tells, at the end of a poll, whether the unit's answers count.
-func (l *Line) confirm(ctx context.Context, timeout time.Duration, unit byte) error {
-	c, ok := l.carrier.(confirmer)
+func (t *turn) confirm(ctx context.Context, timeout time.Duration, unit byte) error {
+	c, ok := t.line.carrier.(confirmer)
 	if !ok {
 		return nil
 	}
-	if err := l.take(ctx); err != nil {
+	if !t.held {
+		defer t.end()
+	}
+	if err := t.keep(ctx); err != nil {
 		return err
 	}
-	defer l.give()
 	if err := c.confirm(ctx, before(ctx, timeout), unit); err != nil {
-		l.carrier.close(true)
+		t.line.carrier.close(true)
 		return fmt.Errorf("confirm the answers of unit %d: %w", unit, plain(err, timeout))
 	}
 	return nil

@@ -127,6 +127,76 @@ func TestLateAnswersNeverCount(t *testing.T) {
 	}
 }
 
+// TestLateAnswerInPieces: an answer that comes too late, half of it between two
+// looks and half of it in front of another unit's answer, harms nobody.
+// Anything else that lies there costs the connection, and no value.
+func TestLateAnswerInPieces(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		between     func(late []byte) []byte // what comes between the looks
+		inFront     func(late []byte) []byte // what comes in front of the next answer
+		connections int
+	}{
+		{"whole between", func(late []byte) []byte { return late }, func([]byte) []byte { return nil }, 1},
+		{"half and half", func(late []byte) []byte { return late[:9] }, func(late []byte) []byte { return late[9:] }, 1},
+		{"a byte, the rest", func(late []byte) []byte { return late[:1] }, func(late []byte) []byte { return late[1:] }, 1},
+		{"whole in front", func([]byte) []byte { return nil }, func(late []byte) []byte { return late }, 1},
+		{"never", func([]byte) []byte { return nil }, func([]byte) []byte { return nil }, 1},
+		{"garbage", func([]byte) []byte { return []byte("HTTP/1.1 400 Bad Request") }, func([]byte) []byte { return nil }, 2},
+		{"another unit's", func(late []byte) []byte { late[6] = 1; return late }, func([]byte) []byte { return nil }, 2},
+		{"another size", func(late []byte) []byte { late[5], late[8] = 5, 2; return late[:11] }, func([]byte) []byte { return nil }, 2},
+		{"twice", func(late []byte) []byte { return append(late, late...) }, func([]byte) []byte { return nil }, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			type gave struct {
+				conn net.Conn
+				late []byte
+			}
+			first := make(chan gave, 1)
+			var late []byte
+			liar := newLiar(t, func(n int, conn net.Conn, _, right []byte) {
+				switch n {
+				case 1:
+					first <- gave{conn, right}
+				case 2:
+					if c.connections == 1 {
+						right = append(c.inFront(late), right...)
+					}
+					conn.Write(right)
+				default:
+					conn.Write(right)
+				}
+			})
+			cfg := Config{URL: "tcp://" + liar.address, Timeout: 100 * time.Millisecond, Unit: 3}
+			line, err := NewLine(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slow := connect(t, newDevice(t, cfg, line, register("a", 7), register("b", 8)))
+			cfg.Unit, cfg.Timeout = 1, 10*time.Second
+			well := connect(t, newDevice(t, cfg, line, register("a", 300), register("b", 301)))
+			if _, err := slow.Poll(t.Context(), nil); err == nil {
+				t.Fatal("no error though no answer came")
+			}
+			g := <-first
+			late = append([]byte(nil), g.late...)
+			g.conn.Write(c.between(g.late))
+			time.Sleep(20 * time.Millisecond) // through the loopback
+			for range 3 {
+				round, err := well.Poll(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkOwn(t, round)
+			}
+			if n := len(liar.accepts); n != c.connections {
+				t.Errorf("%d connections, want %d", n, c.connections)
+			}
+		})
+	}
+}
+
 // TestStrayBytesAreDrained: what comes in between two polls is no answer.
 func TestStrayBytesAreDrained(t *testing.T) {
 	strayed := make(chan struct{}, 10)

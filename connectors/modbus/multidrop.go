@@ -6,11 +6,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,10 +63,11 @@ type multidrop struct {
 	thrown [largestAnswer]byte
 
 	patience time.Duration
+	pause    *atomic.Int64 // the line's, between its own reads too
 }
 
-func newMultidrop(t *target) *multidrop {
-	m := &multidrop{framing: rtu{}, units: map[byte]*unit{}, patience: patience}
+func newMultidrop(t *target, dial Dial) *multidrop {
+	m := &multidrop{framing: rtu{}, units: map[byte]*unit{}, patience: patience, pause: new(atomic.Int64)}
 	if t.ascii() {
 		m.framing = ascii{}
 	}
@@ -76,7 +77,7 @@ func newMultidrop(t *target) *multidrop {
 		return m
 	}
 	m.network = true
-	m.dial = func(ctx context.Context) (wire, error) { return dialWire(ctx, t.address) }
+	m.dial = func(ctx context.Context) (wire, error) { return dialWire(ctx, dial, t.address) }
 	return m
 }
 
@@ -177,9 +178,6 @@ func (m *multidrop) confirm(ctx context.Context, deadline time.Time, number byte
 		return nil
 	}
 	u.unproven = false
-	if u.calm != m.noise {
-		return errRepeated
-	}
 	last := u.last
 	p, ok := u.probe(&last, u.fresh)
 	if !ok {
@@ -192,6 +190,9 @@ func (m *multidrop) confirm(ctx context.Context, deadline time.Time, number byte
 		return err
 	}
 	delete(u.answers, p.mark())
+	if u.calm != m.noise {
+		return errRepeated
+	}
 	return nil
 }
 
@@ -246,7 +247,7 @@ func (m *multidrop) ask(ctx context.Context, timeout time.Duration, u *unit, q *
 // quiet waits until the line is silent and nothing is left on it.
 func (m *multidrop) quiet(ctx context.Context, deadline time.Time) error {
 	for {
-		wait := m.silence
+		wait := max(m.silence, time.Duration(m.pause.Load()))
 		if m.uneasy {
 			wait += settle
 		}
@@ -357,35 +358,45 @@ func echoes(request, got []byte, wrong error) error {
 	return wrong
 }
 
-// netWire is a TCP connection as a wire.
+// netWire is a connection as a wire.
 type netWire struct {
-	*net.TCPConn
-	raw syscall.RawConn
+	net.Conn
+	raw syscall.RawConn // nil where the connection has none
 }
 
-func (w *netWire) drain() (int, bool) { return drain(w.TCPConn, w.raw) }
+func (w *netWire) drain() (int, bool) {
+	if w.raw == nil {
+		return 0, true
+	}
+	return throwAway(w.Conn, w.raw)
+}
 
 // Close makes the other end forget the connection at once: a converter may
 // serve one only.
 func (w *netWire) Close() error {
-	w.SetLinger(0)
-	return w.TCPConn.Close()
+	if tc, ok := w.Conn.(*net.TCPConn); ok {
+		tc.SetLinger(0)
+	}
+	return w.Conn.Close()
 }
 
-func dialWire(ctx context.Context, address string) (wire, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+func dialWire(ctx context.Context, dial Dial, address string) (wire, error) {
+	conn, err := dial(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	tc, ok := conn.(*net.TCPConn)
-	if !ok {
-		conn.Close()
-		return nil, fmt.Errorf("dial %s gave a %T", address, conn)
+	w := &netWire{Conn: conn}
+	if s, ok := conn.(syscall.Conn); ok {
+		if w.raw, err = s.SyscallConn(); err != nil {
+			conn.Close()
+			return nil, err
+		}
 	}
-	raw, err := tc.SyscallConn()
-	if err != nil {
-		tc.Close()
-		return nil, err
-	}
-	return &netWire{tc, raw}, nil
+	return w, nil
+}
+
+// throwAway drains a connection or port, and counts.
+func throwAway(conn net.Conn, raw syscall.RawConn) (thrown int, open bool) {
+	open = drain(conn, raw, func(b []byte) bool { thrown += len(b); return true })
+	return thrown, open
 }

@@ -41,7 +41,7 @@ func TestPlan(t *testing.T) {
 					fmt.Sscan(a[i+1:], &n)
 					a = a[:i]
 				}
-				table, start, err := parseAddress(a)
+				table, start, err := parseAddress(a, 0)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -99,7 +99,7 @@ func (w *port) control(f func(fd int) error) error {
 	return failed
 }
 
-func (w *port) drain() (int, bool) { return drain(nil, w.raw) }
+func (w *port) drain() (int, bool) { return throwAway(nil, w.raw) }
 
 // Close gives up what was not sent yet: closing would wait for it.
 func (w *port) Close() error {

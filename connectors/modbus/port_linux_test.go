@@ -16,7 +16,7 @@ import (
 func TestPortComesAndGoes(t *testing.T) {
 	link := filepath.Join(t.TempDir(), "adapter")
 	settings := portSettings{baud: 115200, dataBits: 8, stopBits: 1, parity: "even"}
-	m := newMultidrop(&target{scheme: schemeRTU, address: link, port: settings})
+	m := newMultidrop(&target{scheme: schemeRTU, address: link, port: settings}, nil)
 	d := newDevice(t, Config{URL: "rtu:///dev/adapter", Timeout: time.Second}, newLine("rtu://"+link, m, m.framing.packager), pair(0), pair(2))
 	if err := d.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "connect: there is no "+link+": is the adapter plugged in?") {
 		t.Fatalf("error %v", err)

@@ -15,7 +15,7 @@ import (
 // boolean; string is text.
 type Signal struct {
 	Name    string `yaml:"name"`
-	Address string `yaml:"address"` // "holding:0", or "40001"
+	Address string `yaml:"address"` // "holding:0", "40001" and others, see docs/connectors.md
 	Type    string `yaml:"type"`    // one of the types; bool may be left out for coils and discrete inputs
 	Order   string `yaml:"order,omitempty"`
 	// Bit picks one bit of a register for a bool, 0 (least significant) to 15.
@@ -78,8 +78,11 @@ type point struct {
 	scale, offset float64
 }
 
-// Check tells what is wrong with s, keys relative to it.
-func (s *Signal) Check() []plant.Fault {
+// Check tells what is wrong with s, keys relative to it, where named addresses
+// count from 0.
+func (s *Signal) Check() []plant.Fault { return s.check(0) }
+
+func (s *Signal) check(countFrom int) []plant.Fault {
 	var faults []plant.Fault
 	fault := func(key, found, allowed string) {
 		faults = append(faults, plant.Fault{Key: key, Found: found, Allowed: allowed})
@@ -87,17 +90,17 @@ func (s *Signal) Check() []plant.Fault {
 	if len(s.Name) > 64 || plant.CheckID(strings.ReplaceAll(s.Name, ".", "_")) != nil {
 		fault("name", s.Name, "1 to 64 of a-z A-Z 0-9 . _ -")
 	}
-	t, start, err := parseAddress(s.Address)
-	if err != nil {
-		fault("address", s.Address, addressForms)
+	t, start, want := readAddress(s.Address, countFrom)
+	if want != "" {
+		fault("address", s.Address, want)
 	}
 	sh, ok := s.shape(t)
 	if !ok {
 		fault("type", s.Type, typeNames)
 		return faults
 	}
-	if err == nil {
-		s.checkPlace(t, start, sh, fault)
+	if want == "" {
+		s.checkPlace(t, uint16(start), sh, fault)
 	}
 	if s.Order != "" {
 		if _, _, ok := swaps(s.Order, sh); !ok || t.bits() {
@@ -193,8 +196,7 @@ func (s *Signal) shape(t table) (shape, bool) {
 // Kind gives the kind of the signal's values; it follows from the settings
 // alone. It is KindNone where the type is unknown.
 func (s *Signal) Kind() plant.Kind {
-	t, _, _ := parseAddress(s.Address)
-	sh, ok := s.shape(t)
+	sh, ok := s.shape(tableOf(s.Address))
 	switch {
 	case !ok:
 		return plant.KindNone
@@ -211,8 +213,8 @@ func (s *Signal) Kind() plant.Kind {
 func (s *Signal) scaled() bool { return s.Scale != nil || s.Offset != nil }
 
 // compile gives the point of a signal that has been checked.
-func (s *Signal) compile() (point, error) {
-	t, start, err := parseAddress(s.Address)
+func (s *Signal) compile(countFrom int) (point, error) {
+	t, start, err := parseAddress(s.Address, countFrom)
 	if err != nil {
 		return point{}, err
 	}

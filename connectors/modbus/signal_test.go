@@ -2,7 +2,6 @@ package modbus
 
 import (
 	"math"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +10,6 @@ import (
 
 	"linetwin/plant"
 )
-
-func itoa(n uint16) string { return strconv.Itoa(int(n)) }
 
 func ptr[T any](v T) *T { return &v }
 
@@ -58,7 +55,7 @@ func TestSignalCheck(t *testing.T) {
 		{"scaled text", Signal{Name: "a", Address: "holding:0", Type: "string", Length: 2, Scale: ptr(2.0)}, "scale: found 2", plant.KindText},
 		{"NaN scale", Signal{Name: "a", Address: "holding:0", Type: "int16", Scale: ptr(math.NaN())}, "scale: found NaN", plant.KindFloat},
 		{"scaled counter", Signal{Name: "a", Address: "holding:0", Type: "uint16", Counter: 16, Scale: ptr(10.0)}, "scale: found 10", plant.KindFloat},
-		{"counter of 8 bits", Signal{Name: "a", Address: "holding:0", Type: "uint16", Counter: 8}, "counter: found 8", plant.KindInteger},
+		{"counter of 7 bits", Signal{Name: "a", Address: "holding:0", Type: "uint16", Counter: 7}, "counter: found 7", plant.KindInteger},
 		{"counter too wide", Signal{Name: "a", Address: "holding:0", Type: "uint16", Counter: 32}, "counter: found 32", plant.KindInteger},
 		{"float counter", Signal{Name: "a", Address: "holding:0", Type: "float32", Counter: 16}, "counter: found 16", plant.KindFloat},
 		{"beyond the end", Signal{Name: "a", Address: "holding:65535", Type: "uint32"}, "address: found holding:65535", plant.KindInteger},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"syscall"
 	"time"
 )
@@ -21,28 +22,27 @@ const (
 // tcp carries Modbus TCP frames.
 type tcp struct {
 	address     string
-	conn        *net.TCPConn
-	raw         syscall.RawConn
+	dial        Dial
+	conn        net.Conn
+	raw         syscall.RawConn // nil where the connection has none
 	transaction uint16
+	owed        owed
+	rest        []byte // part of an owed answer
 }
 
 func (t *tcp) open(ctx context.Context) error {
 	t.close(true)
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.address)
+	conn, err := t.dial(ctx, "tcp", t.address)
 	if err != nil {
 		return err
 	}
-	tc, ok := conn.(*net.TCPConn)
-	if !ok {
-		conn.Close()
-		return fmt.Errorf("dial %s gave a %T", t.address, conn)
+	if s, ok := conn.(syscall.Conn); ok {
+		if t.raw, err = s.SyscallConn(); err != nil {
+			conn.Close()
+			return err
+		}
 	}
-	raw, err := tc.SyscallConn()
-	if err != nil {
-		tc.Close()
-		return err
-	}
-	t.conn, t.raw = tc, raw
+	t.conn = conn
 	return nil
 }
 
@@ -50,24 +50,26 @@ func (t *tcp) ready() bool {
 	if t.conn == nil {
 		return false
 	}
-	if t.conn.SetDeadline(time.Time{}) == nil {
-		if _, open := drain(t.conn, t.raw); open {
-			return true
-		}
+	var take func([]byte) bool
+	if len(t.owed.requests) > 0 {
+		take = t.hold
 	}
-	t.close(true)
-	return false
+	if t.conn.SetDeadline(time.Time{}) != nil || t.raw != nil && !drain(t.conn, t.raw, take) {
+		t.close(true)
+		return false
+	}
+	return true
 }
 
 func (t *tcp) close(hard bool) error {
 	if t.conn == nil {
 		return nil
 	}
-	if hard {
-		t.conn.SetLinger(0)
+	if tc, ok := t.conn.(*net.TCPConn); ok && hard {
+		tc.SetLinger(0)
 	}
 	err := t.conn.Close()
-	t.conn, t.raw = nil, nil
+	t.conn, t.raw, t.owed, t.rest = nil, nil, owed{}, nil
 	return err
 }
 
@@ -84,36 +86,62 @@ func (t *tcp) exchange(ctx context.Context, deadline time.Time, request, into []
 			reply, err = nil, ctx.Err()
 		}
 	}()
-	t.transaction++
+	for t.transaction++; t.owed.find(t.transaction) >= 0; t.transaction++ {
+	}
 	binary.BigEndian.PutUint16(request, t.transaction)
 	if _, err := conn.Write(request); err != nil {
 		return nil, err
 	}
-	n, whole := 0, headerSize
-	for n < whole {
-		m, err := conn.Read(into[n:frameSize])
-		n += m
-		if n < whole && err != nil {
-			if n > 0 {
-				return nil, fmt.Errorf("answer broke off: %w", err)
-			}
-			return nil, err
-		}
-		if whole == headerSize && n >= headerSize {
-			if err := checkHeader(request, into[:headerSize]); err != nil {
-				return nil, err
-			}
-			whole = headerSize - 1 + int(binary.BigEndian.Uint16(into[4:]))
-		}
-	}
-	if n > whole {
-		return nil, errors.New("answer is followed by bytes that nobody asked for")
+	whole, err := t.receive(request, into[:frameSize])
+	if err != nil {
+		return nil, err
 	}
 	if err := checkReply(request[headerSize:], into[headerSize:whole]); err != nil {
 		return nil, err
 	}
+	t.owed.silent = 0
 	return into[:whole], nil
 }
+
+// receive reads until the answer with the request's number is whole, and gives
+// its length. Answers that are owed to earlier requests are thrown away.
+func (t *tcp) receive(request, into []byte) (int, error) {
+	n := copy(into, t.rest)
+	t.rest = t.rest[:0]
+	for {
+		done, err := t.owed.settle(into[:n], request)
+		if err != nil {
+			return 0, err
+		}
+		n = copy(into, into[done:n])
+		if n >= headerSize && sameNumber(into, request) {
+			if err := checkHeader(request, into[:headerSize]); err != nil {
+				return 0, err
+			}
+			whole := headerSize - 1 + int(binary.BigEndian.Uint16(into[4:]))
+			if n > whole && (len(t.owed.requests) == 0 || !t.hold(into[whole:n])) {
+				return 0, errors.New("answer is followed by bytes that nobody asked for")
+			}
+			if n >= whole {
+				return whole, nil
+			}
+		}
+		m, err := t.conn.Read(into[n:])
+		n += m
+		switch {
+		case m > 0 || err == nil:
+		case n > 0:
+			return 0, fmt.Errorf("answer broke off: %w", err)
+		case errors.Is(err, os.ErrDeadlineExceeded) && t.owed.add(request):
+			return 0, keptError{err}
+		default:
+			return 0, err
+		}
+	}
+}
+
+// sameNumber tells whether two frames have the same transaction number.
+func sameNumber(a, b []byte) bool { return a[0] == b[0] && a[1] == b[1] }
 
 // checkHeader tells why an answer's header cannot belong to the request.
 func checkHeader(request, reply []byte) error {
@@ -123,7 +151,7 @@ func checkHeader(request, reply []byte) error {
 	if n := int(binary.BigEndian.Uint16(reply[4:])); n < 3 || n > frameSize-headerSize+1 {
 		return fmt.Errorf("answer claims %d bytes, want 3 to %d", n, frameSize-headerSize+1)
 	}
-	if binary.BigEndian.Uint16(reply) != binary.BigEndian.Uint16(request) {
+	if !sameNumber(reply, request) {
 		return errors.New("answer belongs to another request (transaction number)")
 	}
 	if reply[6] != request[6] {

@@ -171,6 +171,7 @@ export interface Device {
   failures: number;
   missed: number;
   late: number;
+  skipped: number;
   every_ms: number;
   round_ms: number;
   connects: number;
