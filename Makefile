@@ -48,7 +48,7 @@ $(NPM_PEERS): Makefile
 # Debian's programs that tests talk to. Without root they must be there, or
 # their tests are skipped and named at the end.
 setup: $(INFLUXD) $(NPM_PEERS) web/ui/dist/index.html
-	@.ci/packages chromium mosquitto socat fonts-noto-cjk
+	@.ci/packages chromium mosquitto socat fonts-noto-cjk python3-pymodbus python3-serial
 
 test: setup
 	@.ci/test

@@ -74,6 +74,7 @@ func checkDevices(devices []connectors.Config) []plant.Fault {
 			machines[devices[i].Machine] = i
 		}
 	}
+	faults = append(faults, plant.Under("devices", connectors.CheckLines(devices))...)
 	if len(faults) > 0 {
 		return faults
 	}

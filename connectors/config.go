@@ -47,7 +47,7 @@ type Signal struct {
 	// Scale and Offset: value = raw x scale + offset, which makes a float.
 	Scale  *float64 `yaml:"scale,omitempty"`
 	Offset *float64 `yaml:"offset,omitempty"`
-	// Counter is the number of bits after which a counter rolls over, 16 or 32.
+	// Counter is the number of bits after which a counter rolls over, 8 to 53.
 	Counter int `yaml:"counter,omitempty"`
 	// Deadband is by how much a number must differ from what was last sent to be
 	// sent again.
@@ -158,8 +158,8 @@ func (s *Signal) checkOPCUA() []plant.Fault {
 	faults = append(faults, own.Check()...)
 	if s.Counter != 0 {
 		switch {
-		case s.Counter != 16 && s.Counter != 32:
-			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "16 or 32 bits"})
+		case s.Counter < plant.LeastCounter || s.Counter > plant.MostCounter:
+			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: plant.CounterWidths})
 		case s.Scale != nil || s.Offset != nil:
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "no scale and no offset with it, because a counter stays a whole number"})
 		case len(own.Check()) == 0 && own.Kind() != plant.KindInteger:

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +121,7 @@ func TestConfigCheck(t *testing.T) {
 		{"address at opcua", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Address, s.Order, s.Bit, s.Length = "holding:0", "AB", &one, 4 })},
 			[]string{"signals[0].address", "signals[0].order", "signals[0].length", "signals[0].bit"}},
 		{"opcua type", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Type = "word" })}, []string{"signals[0].type: found"}},
-		{"opcua counter", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Counter = 12 })}, []string{"signals[0].counter: found 12, allowed: 16 or 32"}},
+		{"opcua counter", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Counter = 64 })}, []string{"signals[0].counter: found 64, allowed: 8 to 53 bits"}},
 		{"opcua scaled counter", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Counter, s.Scale = 32, &scale })}, []string{"signals[0].counter: found 32, allowed: no scale"}},
 		{"opcua text counter", Config{Machine: "m", OPCUA: server(), Signals: with(node, func(s *Signal) { s.Counter, s.Type = 32, "string" })}, []string{"signals[0].counter: found 32, allowed: only with a whole-number"}},
 		{"negative deadband", Config{Machine: "m", Modbus: plc(), Signals: with(register, func(s *Signal) { s.Deadband = -1 })}, []string{"signals[0].deadband: found -1"}},
@@ -164,5 +165,37 @@ func TestDocumentedSettings(t *testing.T) {
 				t.Errorf("%v's key %q is not documented", typ, key)
 			}
 		}
+	}
+}
+
+// TestCheckLines: a line is run in one way by all the devices on it.
+func TestCheckLines(t *testing.T) {
+	on := func(urls ...string) (all []Config) {
+		for _, u := range urls {
+			all = append(all, Config{Machine: "m", Modbus: &modbus.Config{URL: u}})
+		}
+		return all
+	}
+	if faults := CheckLines(on("rtu:///dev/ttyS0", "tcp://a", "rtu:///dev/ttyS0?baud=19200&parity=even", "tcp://a:502", "rtu:///dev/ttyS1?baud=9600")); len(faults) > 0 {
+		t.Errorf("faults %v though the lines agree", faults)
+	}
+	for other, want := range map[string]string{
+		"rtu:///dev/ttyS0?baud=9600": "[1].modbus.url: found rtu, 9600 baud, 8 data bits, parity even, 1 stop bits, allowed: rtu, 19200 baud, 8 data bits, parity even, 1 stop bits, as devices[0] has it: both are on /dev/ttyS0",
+		"ascii:///dev/ttyS0":         "found ascii, 19200 baud, 7 data bits",
+	} {
+		if faults := CheckLines(on("rtu:///dev/ttyS0", other)); len(faults) != 1 || !strings.Contains(faults[0].String(), want) {
+			t.Errorf("%s: faults %v, want %q", other, faults, want)
+		}
+		cfgs := on("rtu:///dev/ttyS0", other)
+		for i := range cfgs {
+			cfgs[i].Machine += strconv.Itoa(i)
+			cfgs[i].Signals = []Signal{{Name: "n", Address: "holding:0", Type: "uint16"}}
+		}
+		if _, err := Open(cfgs, Options{}); err == nil || !strings.Contains(err.Error(), "devices[1].modbus.url") {
+			t.Errorf("Open: error %v", err)
+		}
+	}
+	if faults := CheckLines(on("rtu+tcp://a", "tcp://a:502")); len(faults) != 1 {
+		t.Errorf("faults %v, want that an address has one protocol", faults)
 	}
 }

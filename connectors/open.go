@@ -38,7 +38,7 @@ const (
 )
 
 // Open makes a supervisor for each device, in order. Modbus devices with the
-// same host and port share a connection, OPC UA devices with the same URL,
+// same host and port or serial port share a line, OPC UA devices with the same URL,
 // security and user share a session. Everything is checked, nothing is dialled.
 func Open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 	log := opts.Log
@@ -51,6 +51,9 @@ func Open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 func (o *opener) open(cfgs []Config, opts Options) ([]*Supervisor, error) {
 	var all []*Supervisor
 	var wrong []error
+	for _, f := range plant.Under("devices", CheckLines(cfgs)) {
+		wrong = append(wrong, errors.New(f.String()))
+	}
 	machines := map[string]bool{}
 	for i := range cfgs {
 		cfg := cfgs[i]

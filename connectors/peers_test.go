@@ -61,21 +61,28 @@ func protocols() []protocol {
 		}
 	}
 	return []protocol{
-		{name: "modbus", fresh: true, cuts: 100, peer: newRegisters, config: func(address string) Config {
-			return Config{Machine: "press", Every: 20 * time.Millisecond, Modbus: &modbus.Config{URL: "tcp://" + address, Timeout: 200 * time.Millisecond},
-				Signals: []Signal{
-					{Name: "n", Address: "holding:0", Type: "uint16"}, {Name: "far", Address: "holding:1000", Type: "uint16"},
-					{Name: "speed", Address: "holding:1", Type: "float32"}, {Name: "text", Address: "holding:4", Type: "string", Length: 16},
-					{Name: "missing", Address: "holding:3", Type: "uint16"}, {Name: "wrong", Address: "holding:12", Type: "bcd16"},
-					{Name: "nan", Address: "holding:13", Type: "float32"}, {Name: "huge", Address: "holding:15", Type: "uint64"},
-				}}
-		}, reasons: map[string]string{
-			"missing": "illegal data address (Modbus exception 2)", "wrong": "not a BCD number", "nan": "not a number (NaN)",
-			"huge": "above 9223372036854775807, which a 64-bit integer cannot hold",
-		}},
+		{name: "modbus", fresh: true, cuts: 100, peer: newRegisters, config: registersConfig("tcp://"), reasons: registersReasons},
+		{name: "modbus rtu over tcp", fresh: true, cuts: 100, peer: newBridge, config: registersConfig("rtu+tcp://"), reasons: registersReasons},
 		{name: "opcua poll", fresh: true, cuts: 50, peer: newSpace, config: ua("poll"), reasons: map[string]string{"missing": "", "wrong": "", "nan": "", "huge": ""}},
 		{name: "opcua subscribe", cuts: 15, peer: newSpace, config: ua("subscribe"), reasons: map[string]string{"missing": "", "wrong": "", "nan": "", "huge": ""}},
 	}
+}
+
+func registersConfig(scheme string) func(string) Config {
+	return func(address string) Config {
+		return Config{Machine: "press", Every: 20 * time.Millisecond, Modbus: &modbus.Config{URL: scheme + address, Timeout: 200 * time.Millisecond},
+			Signals: []Signal{
+				{Name: "n", Address: "holding:0", Type: "uint16"}, {Name: "far", Address: "holding:1000", Type: "uint16"},
+				{Name: "speed", Address: "holding:1", Type: "float32"}, {Name: "text", Address: "holding:4", Type: "string", Length: 16},
+				{Name: "missing", Address: "holding:3", Type: "uint16"}, {Name: "wrong", Address: "holding:12", Type: "bcd16"},
+				{Name: "nan", Address: "holding:13", Type: "float32"}, {Name: "huge", Address: "holding:15", Type: "uint64"},
+			}}
+	}
+}
+
+var registersReasons = map[string]string{
+	"missing": "illegal data address (Modbus exception 2)", "wrong": "not a BCD number", "nan": "not a number (NaN)",
+	"huge": "above 9223372036854775807, which a 64-bit integer cannot hold",
 }
 
 func freePort(t testing.TB) int {

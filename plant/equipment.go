@@ -36,8 +36,15 @@ type Signal struct {
 	Kind        Kind   `json:"kind"`
 	Unit        string `json:"unit,omitempty"`
 	Description string `json:"description,omitempty"`
-	Counter     int    `json:"counter,omitempty"` // bits of a counter that rolls over: 16 or 32; 0 is no counter
+	Counter     int    `json:"counter,omitempty"` // bits of a counter that rolls over, 8 to 53; 0 is no counter
 }
+
+// Widths that a counter may have, in bits. Counts above 2^53 are not believed.
+const (
+	LeastCounter  = 8
+	MostCounter   = 53
+	CounterWidths = "8 to 53 bits"
+)
 
 // Role is what a signal means for its machine. The twin's settings give
 // roles; gateways know none.

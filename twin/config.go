@@ -60,7 +60,7 @@ type MachineConfig struct {
 	Name            plant.Name             `yaml:"name,omitempty"`
 	States          string                 `yaml:"states,omitempty"` // name of a state map; default packml
 	Roles           map[plant.Role]string  `yaml:"roles"`
-	Counters        map[plant.Role]int     `yaml:"counters,omitempty"` // bits of the counters: 16 or 32
+	Counters        map[plant.Role]int     `yaml:"counters,omitempty"` // bits of the counters: 8 to 53
 	PiecesPerCount  int64                  `yaml:"pieces_per_count,omitempty"`
 	Products        map[string]string      `yaml:"products,omitempty"` // value of the product signal -> product id
 	Characteristics []CharacteristicConfig `yaml:"characteristics,omitempty"`
@@ -233,8 +233,8 @@ func (k *check) machine(key string, m *MachineConfig) {
 		}
 	}
 	for _, r := range slices.Sorted(maps.Keys(m.Counters)) {
-		if bits := m.Counters[r]; bits != 16 && bits != 32 {
-			k.add(key+".counters."+string(r), fmt.Sprint(bits), "16 or 32 bits")
+		if bits := m.Counters[r]; bits < plant.LeastCounter || bits > plant.MostCounter {
+			k.add(key+".counters."+string(r), fmt.Sprint(bits), plant.CounterWidths)
 		}
 	}
 	if m.PiecesPerCount < 0 {

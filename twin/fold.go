@@ -11,7 +11,7 @@ type MachineModel struct {
 	ID      string
 	Signals map[plant.Role]string   // role -> name of the signal that plays it
 	States  map[string]StateMeaning // value of the state signal as text ("6", "execute") -> what it means
-	Widths  map[plant.Role]int      // bits of a counter, 16 or 32; absent: unknown, every fall is a reset
+	Widths  map[plant.Role]int      // bits of a counter, 8 to 53; absent: unknown, every fall is a reset
 	// Ideal gives the ideal cycle of a product at a time; false: none is set.
 	Ideal func(product string, at plant.Time) (time.Duration, bool)
 

@@ -32,7 +32,7 @@ func anyModel(t *rapid.T) *MachineModel {
 	if rapid.Bool().Draw(t, "total") {
 		m.Signals[plant.RoleTotal] = "total"
 	}
-	m.Widths = map[plant.Role]int{plant.RoleGood: rapid.SampledFrom([]int{0, 16, 32}).Draw(t, "width")}
+	m.Widths = map[plant.Role]int{plant.RoleGood: rapid.SampledFrom([]int{0, 16, 24, 32}).Draw(t, "width")}
 	m.PiecesPerCount = rapid.Int64Range(0, 3).Draw(t, "per count")
 	m.StartupPieces = rapid.Int64Range(0, 9).Draw(t, "startup pieces")
 	m.StartupTime = time.Duration(rapid.IntRange(0, 60).Draw(t, "startup time")) * time.Second

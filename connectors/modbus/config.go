@@ -2,8 +2,6 @@ package modbus
 
 import (
 	"fmt"
-	"net"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -27,13 +25,16 @@ const (
 
 // Config tells how to reach one Modbus device and how it may be asked.
 type Config struct {
-	// URL is tcp://host:port; without a port it is 502. Devices with the same
-	// host and port share one connection.
+	// URL is tcp://host:port, rtu+tcp://host:port or ascii+tcp://host:port, port
+	// 502 if left out, or a serial port: rtu:///dev/..., ascii:///dev/... with the
+	// line's parameters. Devices with the same host and port, or the same serial
+	// port, share one line.
 	URL string `yaml:"url"`
 	// Unit is the unit (slave) identifier, 1 to 255; missing means 1.
 	Unit int `yaml:"unit,omitempty"`
 	// Timeout is how long an answer may take, and the least that a connection
-	// attempt may take; missing means 500ms.
+	// attempt may take; missing means 500ms, on a serial port the time that the
+	// longest answer takes on the line and 200ms.
 	Timeout time.Duration `yaml:"timeout,omitempty"`
 	// MaxGap is how many unwanted registers (or times 16 bits) may be read
 	// between two wanted ones to save a request, 0 to 125; missing means 8.
@@ -55,8 +56,9 @@ type Config struct {
 // Check fills in the defaults and tells what is wrong, keys relative to c.
 func (c *Config) Check() []plant.Fault {
 	var faults []plant.Fault
-	if _, err := c.address(); err != nil {
-		faults = append(faults, plant.Fault{Key: "url", Found: c.URL, Allowed: "tcp://host:port, port 502 if left out"})
+	line, wrong := parseURL(c.URL)
+	if wrong != nil {
+		faults = append(faults, *wrong)
 	}
 	number := func(key string, p *int, missing, low, high int) {
 		if *p == 0 {
@@ -82,9 +84,17 @@ func (c *Config) Check() []plant.Fault {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
+		if wrong == nil {
+			c.Timeout = line.timeout()
+		}
 	}
 	if c.Timeout < 10*time.Millisecond || c.Timeout > time.Minute {
 		faults = append(faults, plant.Fault{Key: "timeout", Found: c.Timeout.String(), Allowed: "10ms to 1m"})
+	} else if len(faults) == 0 && line.serial() {
+		if least := line.longest(max(2*c.MaxRegisters, (c.MaxBits+7)/8)); c.Timeout < least {
+			faults = append(faults, plant.Fault{Key: "timeout", Found: c.Timeout.String(),
+				Allowed: fmt.Sprintf("at least %v, which the longest answer takes at %d baud; or fewer max_registers and max_bits", least.Round(time.Millisecond), line.port.baud)})
+		}
 	}
 	return faults
 }
@@ -107,24 +117,9 @@ func (c *Config) CheckSignals(signals []Signal) []plant.Fault {
 	return faults
 }
 
-// Endpoint gives the host and port that devices share a connection by, or ""
-// where the URL is wrong.
+// Endpoint gives what devices share a connection by, the host and port or the
+// path of the serial port, or "" where the URL is wrong.
 func (c *Config) Endpoint() string {
-	a, _ := c.address()
-	return a
-}
-
-func (c *Config) address() (string, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "tcp" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
-		return "", fmt.Errorf("url %q: want tcp://host:port", c.URL)
-	}
-	port := u.Port()
-	if port == "" {
-		port = defaultPort
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", fmt.Errorf("url %q: want a port from 1 to 65535", c.URL)
-	}
-	return net.JoinHostPort(u.Hostname(), port), nil
+	t, _ := parseURL(c.URL)
+	return t.address
 }

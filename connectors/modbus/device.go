@@ -45,7 +45,7 @@ type asker struct {
 	turn    turn
 	timeout time.Duration
 	ctx     context.Context
-	reply   [frameSize]byte
+	reply   [largestAnswer]byte
 }
 
 // Send is called by the library's client (goburrow Transporter).
@@ -117,7 +117,7 @@ func (d *Device) Signals() []plant.Signal { return d.signals }
 
 // Endpoint says where the device is, without secrets.
 func (d *Device) Endpoint() string {
-	return fmt.Sprintf("tcp://%s unit %d", d.line.endpoint, d.config.Unit)
+	return fmt.Sprintf("%s unit %d", d.line.endpoint, d.config.Unit)
 }
 
 // Connects counts the connections that the line has made, for all its devices
@@ -169,6 +169,9 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 		if err := l.read(&d.requests[i]); err != nil {
 			return plant.Round{}, err
 		}
+	}
+	if err := d.asker.turn.confirm(ctx, d.config.Timeout, byte(d.config.Unit)); err != nil {
+		return plant.Round{}, err
 	}
 	return plant.Round{Readings: l.into, Through: l.stamp}, nil
 }

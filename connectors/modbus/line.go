@@ -14,9 +14,8 @@ import (
 	goburrow "github.com/goburrow/modbus"
 )
 
-// carrier moves frames over one kind of line. It is used by one caller at a
-// time. Modbus TCP is the one there is; RTU, ASCII and RTU over TCP are further
-// carriers, each with its packager.
+// carrier moves frames over one kind of line, each with its packager: tcp is
+// Modbus TCP, multidrop is RTU and ASCII. It is used by one caller at a time.
 type carrier interface {
 	// open makes the connection anew.
 	open(ctx context.Context) error
@@ -25,11 +24,11 @@ type carrier interface {
 	ready() bool
 	// exchange sends one request frame and gives the answer to it, in into. The
 	// answer is whole and belongs to the request, or there is an error, after
-	// which the connection must be closed: nothing later on it can be trusted.
-	// After a keptError it need not be.
+	// which the connection must be closed hard. After a keptError it need not be.
 	exchange(ctx context.Context, deadline time.Time, request, into []byte) ([]byte, error)
-	// close hangs up; a hard close is for a connection that failed, and makes
-	// the device forget it at once where the network can.
+	// close hangs up. A hard close is for a connection on which an exchange
+	// failed: it makes the device forget it at once where the network can. A
+	// carrier that knows how to go on may keep the connection then.
 	close(hard bool) error
 }
 
@@ -67,13 +66,20 @@ type Line struct {
 func NewLine(cfg Config) (*Line, error) { return NewLineOver(cfg, new(net.Dialer).DialContext) }
 
 // NewLineOver gives a line whose connections dial makes: through a tunnel, or
-// in a test.
+// in a test. Serial ports are not dialled.
 func NewLineOver(cfg Config, dial Dial) (*Line, error) {
-	address, err := cfg.address()
-	if err != nil {
-		return nil, err
+	t, fault := parseURL(cfg.URL)
+	if fault != nil {
+		return nil, errors.New(fault.String())
 	}
-	return newLine(address, &tcp{address: address, dial: dial}, func(unit byte) goburrow.Packager {
+	endpoint := t.scheme + "://" + t.address
+	if t.scheme != schemeTCP {
+		m := newMultidrop(&t, dial)
+		l := newLine(endpoint, m, m.framing.packager)
+		m.pause = &l.pause
+		return l, nil
+	}
+	return newLine(endpoint, &tcp{address: t.address, dial: dial}, func(unit byte) goburrow.Packager {
 		h := goburrow.NewTCPClientHandler("") // only its packager is used
 		h.SlaveId = unit
 		return h
@@ -199,11 +205,7 @@ func (t *turn) exchange(ctx context.Context, timeout time.Duration, request, int
 	if err := l.rest(ctx); err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(timeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
-	}
-	reply, err := l.carrier.exchange(ctx, deadline, request, into)
+	reply, err := l.carrier.exchange(ctx, before(ctx, timeout), request, into)
 	l.ended = time.Now()
 	if err != nil {
 		// Where nobody else is on the line, a new connection harms nobody.
@@ -241,6 +243,39 @@ func (l *Line) rest(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the line: %w", ctx.Err())
 	}
+}
+
+// confirmer is a carrier whose answers may need a last look before they count.
+type confirmer interface {
+	confirm(ctx context.Context, deadline time.Time, unit byte) error
+}
+
+// confirm tells, at the end of a poll, whether the unit's answers count.
+func (t *turn) confirm(ctx context.Context, timeout time.Duration, unit byte) error {
+	c, ok := t.line.carrier.(confirmer)
+	if !ok {
+		return nil
+	}
+	if !t.held {
+		defer t.end()
+	}
+	if err := t.keep(ctx); err != nil {
+		return err
+	}
+	if err := c.confirm(ctx, before(ctx, timeout), unit); err != nil {
+		t.line.carrier.close(true)
+		return fmt.Errorf("confirm the answers of unit %d: %w", unit, plain(err, timeout))
+	}
+	return nil
+}
+
+// before gives when the time is up, which is not later than ctx says.
+func before(ctx context.Context, timeout time.Duration) time.Time {
+	deadline := time.Now().Add(timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		return d
+	}
+	return deadline
 }
 
 // plain gives err in words that are the same each time: without local ports,

@@ -60,6 +60,9 @@ func (d *Device) Inspect(ctx context.Context) ([]Inspection, error) {
 			all[i].Views = append(all[i].Views, views(*p, at, shift, data)...)
 		}
 	}
+	if err := d.asker.turn.confirm(ctx, d.config.Timeout, byte(d.config.Unit)); err != nil {
+		return nil, err
+	}
 	return all, nil
 }
 

@@ -26,7 +26,7 @@ type Signal struct {
 	// number, also with a scale of 1.
 	Scale       *float64 `yaml:"scale,omitempty"`
 	Offset      *float64 `yaml:"offset,omitempty"`
-	Counter     int      `yaml:"counter,omitempty"` // bits after which a counter rolls over: 16 or 32; 0 is no counter
+	Counter     int      `yaml:"counter,omitempty"` // bits after which a counter rolls over, 8 to 53; 0 is no counter
 	Unit        string   `yaml:"unit,omitempty"`
 	Description string   `yaml:"description,omitempty"`
 }
@@ -172,8 +172,8 @@ func (s *Signal) checkNumber(sh shape, fault func(key, found, allowed string)) {
 	switch {
 	case sh.form != formInt && sh.form != formUint:
 		fault("counter", found, "only with int16, uint16, int32, uint32, int64 or uint64")
-	case s.Counter != 16 && s.Counter != 32:
-		fault("counter", found, "16 or 32 bits")
+	case s.Counter < plant.LeastCounter || s.Counter > plant.MostCounter:
+		fault("counter", found, plant.CounterWidths)
 	case s.Counter > 16*int(sh.registers):
 		fault("counter", found, fmt.Sprintf("at most the %d bits of %s", 16*sh.registers, s.Type))
 	}

@@ -55,7 +55,7 @@ func TestSignalCheck(t *testing.T) {
 		{"scaled text", Signal{Name: "a", Address: "holding:0", Type: "string", Length: 2, Scale: ptr(2.0)}, "scale: found 2", plant.KindText},
 		{"NaN scale", Signal{Name: "a", Address: "holding:0", Type: "int16", Scale: ptr(math.NaN())}, "scale: found NaN", plant.KindFloat},
 		{"scaled counter", Signal{Name: "a", Address: "holding:0", Type: "uint16", Counter: 16, Scale: ptr(10.0)}, "scale: found 10", plant.KindFloat},
-		{"counter of 8 bits", Signal{Name: "a", Address: "holding:0", Type: "uint16", Counter: 8}, "counter: found 8", plant.KindInteger},
+		{"counter of 7 bits", Signal{Name: "a", Address: "holding:0", Type: "uint16", Counter: 7}, "counter: found 7", plant.KindInteger},
 		{"counter too wide", Signal{Name: "a", Address: "holding:0", Type: "uint16", Counter: 32}, "counter: found 32", plant.KindInteger},
 		{"float counter", Signal{Name: "a", Address: "holding:0", Type: "float32", Counter: 16}, "counter: found 16", plant.KindFloat},
 		{"beyond the end", Signal{Name: "a", Address: "holding:65535", Type: "uint32"}, "address: found holding:65535", plant.KindInteger},
@@ -97,7 +97,7 @@ func TestConfigCheck(t *testing.T) {
 	}{
 		{"no url", Config{}, "url"},
 		{"no scheme", Config{URL: "10.0.0.1:502"}, "url"},
-		{"serial", Config{URL: "rtu:///dev/ttyS0"}, "url"},
+		{"unknown kind of line", Config{URL: "udp://10.0.0.1"}, "url"},
 		{"port 0", Config{URL: "tcp://a:0"}, "url"},
 		{"port too high", Config{URL: "tcp://a:65536"}, "url"},
 		{"path", Config{URL: "tcp://a:1/unit"}, "url"},
