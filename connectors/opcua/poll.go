@@ -10,28 +10,42 @@ import (
 	"linetwin/plant"
 )
 
-// look reads every signal once.
-func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []plant.Reading) (plant.Round, error) {
+// look reads the polled signals whose time has come.
+func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []plant.Reading) ([]plant.Reading, error) {
+	due := false
+	for i := range d.ways {
+		due = d.ways[i].begin(begin) || due
+	}
+	if !due && len(d.feeds) > 0 {
+		return into, nil
+	}
 	if err := d.readTargets(ctx, s, begin); err != nil {
-		return plant.Round{}, err
+		return nil, err
 	}
 	// What the server stamped with a clock that runs behind ours is complete
-	// only up to that clock's time.
+	// only up to that clock's time, and what a subscription will yet tell is not
+	// to be claimed before.
 	offset, trusted := d.note(s)
-	through := plant.At(begin)
+	through := plant.At(begin).Add(-d.lag())
 	if trusted && offset < 0 {
 		through = through.Add(offset)
 	}
 	d.stamper.begin(through, trusted)
 	for i := range d.signals {
-		into = append(into, d.reading(i))
+		if t := &d.targets[d.signals[i].target]; t.polled && d.ways[t.way].now {
+			into = d.tell(into, i)
+		}
 	}
 	d.stamper.end()
-	return plant.Round{Readings: into, Through: d.stamper.through, Missed: 0}, nil
+	for i := range d.ways {
+		d.ways[i].done(begin)
+	}
+	return into, nil
 }
 
-// reading makes the reading of a signal from what its node has.
-func (d *Device) reading(i int) plant.Reading {
+// tell appends the reading of a signal from what its node has, unless it is
+// within the signal's deadband.
+func (d *Device) tell(into []plant.Reading, i int) []plant.Reading {
 	sg := &d.signals[i]
 	t := &d.targets[sg.target]
 	r := plant.Reading{Machine: d.machine, Signal: sg.name}
@@ -44,26 +58,35 @@ func (d *Device) reading(i int) plant.Reading {
 			source = plant.At(t.data.SourceTimestamp)
 		}
 	}
+	if sg.told && sg.holds(&r, &sg.history.last) {
+		return into
+	}
 	sg.told = true
-	return d.stamper.stamp(&sg.history, r, source)
+	return append(into, d.stamper.stamp(&sg.history, r, source))
 }
 
-// readTargets reads the nodes of the regular rounds, and those parked ones
-// whose time has come.
+// readTargets reads the nodes whose turn it is, and those parked ones among
+// them whose time has come.
 func (d *Device) readTargets(ctx context.Context, s *session, now time.Time) error {
-	if err := d.readInBatches(ctx, s, d.active, d.nodes, now); err != nil {
-		return err
+	changed := false
+	for i := range d.ways {
+		w := &d.ways[i]
+		if !w.now || len(w.active) == 0 {
+			continue
+		}
+		if err := d.readInBatches(ctx, s, w.active, w.nodes, now); err != nil {
+			return err
+		}
+		changed = d.parkUnknown(w.active, now) || changed
+		for j := 0; !changed && j < len(w.active); j++ {
+			changed = d.targets[w.active[j]].parked != ""
+		}
 	}
-	changed := d.parkUnknown(d.active, now)
-	due := d.due(now)
-	if len(due) > 0 {
+	if due := d.due(now); len(due) > 0 {
 		if err := d.readDue(ctx, s, due, now); err != nil {
 			return err
 		}
 		changed = true
-	}
-	for i := 0; !changed && i < len(d.active); i++ {
-		changed = d.targets[d.active[i]].parked != ""
 	}
 	if changed {
 		d.regroup()
@@ -72,14 +95,14 @@ func (d *Device) readTargets(ctx context.Context, s *session, now time.Time) err
 	return nil
 }
 
-// due lists the parked targets to be tried again.
+// due lists the parked targets among the polled ones to be tried again.
 func (d *Device) due(now time.Time) []int {
-	if len(d.active) == len(d.targets) {
+	if d.away == 0 {
 		return nil
 	}
 	var due []int
 	for i := range d.targets {
-		if t := &d.targets[i]; t.parked != "" && !now.Before(t.retry) {
+		if t := &d.targets[i]; t.polled && t.parked != "" && d.ways[t.way].now && !now.Before(t.retry) {
 			due = append(due, i)
 		}
 	}
@@ -89,13 +112,8 @@ func (d *Device) due(now time.Time) []int {
 // readDue tries parked targets, each in a request of its own so that one that
 // cannot be decoded does not take others with it.
 func (d *Device) readDue(ctx context.Context, s *session, due []int, now time.Time) error {
-	for _, i := range due {
-		if d.targets[i].read == nil {
-			if err := d.find(ctx, s, now); err != nil {
-				return err
-			}
-			break
-		}
+	if err := d.find(ctx, s, due, now); err != nil {
+		return err
 	}
 	for _, i := range due {
 		t := &d.targets[i]

@@ -52,8 +52,8 @@ type session struct {
 	gate     sync.RWMutex // closed while the channel's token is renewed
 	used     atomic.Int64 // when the server last answered, in ns since 1970
 
-	reads    atomic.Int64 // nodes that the server takes in one Read, as far as known
-	monitors atomic.Int64 // and in one CreateMonitoredItems
+	limits
+	filters filters // what deadbands it has refused
 
 	publisher publisher
 	cancel    context.CancelFunc
@@ -203,27 +203,6 @@ func (s *session) checkServer(res *ua.CreateSessionResponse, own *identity, nonc
 		s.endpoint.UserIdentityTokens = signed.UserIdentityTokens
 	}
 	return k.sealOf(res)
-}
-
-// askLimits reads what the server can take in one request (Part 5, 6.3.11).
-// Many do not say.
-func (s *session) askLimits(ctx context.Context, timeout time.Duration) error {
-	s.reads.Store(defaultBatch)
-	s.monitors.Store(defaultBatch)
-	res, err := s.read(ctx, timeout,
-		ua.NewNumericNodeID(0, id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead),
-		ua.NewNumericNodeID(0, id.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall))
-	if err != nil {
-		return fmt.Errorf("read operation limits: %w", err)
-	}
-	for i, to := range []*atomic.Int64{&s.reads, &s.monitors} {
-		if dv := res[i]; severity(dv.Status) == plant.Good && dv.Value != nil {
-			if n, ok := dv.Value.Value().(uint32); ok && n > 0 {
-				to.Store(int64(min(n, mostBatch)))
-			}
-		}
-	}
-	return nil
 }
 
 // call calls a service within the session and within timeout.
