@@ -284,6 +284,7 @@ func TestMissingReportFailsTheSubscription(t *testing.T) {
 		{"in order", []*ua.PublishResponse{report(1, 0), report(2, 0)}, ""},
 		{"a hole", []*ua.PublishResponse{report(1, 0), report(3, 0)}, "a report of the subscription is missing"},
 		{"ended", []*ua.PublishResponse{report(1, ua.StatusBadTimeout)}, "the server ended the subscription: BadTimeout"},
+		{"given to another", []*ua.PublishResponse{report(1, ua.StatusGoodSubscriptionTransferred)}, "the server ended the subscription: GoodSubscriptionTransferred"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := publisher{}
