@@ -138,7 +138,7 @@ func TestSubscriptionOnAFrozenServer(t *testing.T) {
 	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	cfg := subscribing()
-	cfg.Timeout = 100 * time.Millisecond
+	cfg.Timeout = 500 * time.Millisecond
 	d := connected(t, s, cfg, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
 	gather(t, d, func(all []plant.Reading) bool { return len(all) == 1 })
 	s.proxy.freeze()
@@ -166,7 +166,7 @@ func TestSubscriptionThatTheServerForgot(t *testing.T) {
 	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	cfg := subscribing()
-	cfg.Timeout = 100 * time.Millisecond
+	cfg.Timeout = 500 * time.Millisecond
 	d := connected(t, s, cfg, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
 	gather(t, d, func(all []plant.Reading) bool { return len(all) == 1 })
 	s.SubscriptionService.DeleteSubscription(d.feeds[0].sub.id)

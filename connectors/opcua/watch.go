@@ -49,13 +49,20 @@ func (d *Device) watch(ctx context.Context, s *session, f *feed, now time.Time) 
 			return fmt.Errorf("the subscription is silent, and so is the server: %w", err)
 		}
 	}
+	if f.regular() && now.Sub(f.asked) >= f.sub.publishing {
+		f.asked = now
+		if err := d.checkPulse(ctx, s, f); err != nil {
+			return err
+		}
+	}
 	if silent > f.sub.keepAlive+patience {
 		return errors.New("the subscription is silent, though the server lives")
 	}
-	if !f.regular() || now.Sub(f.asked) < f.sub.publishing {
-		return nil
-	}
-	f.asked = now
+	return nil
+}
+
+// checkPulse reads the heartbeat of a silent subscription.
+func (d *Device) checkPulse(ctx context.Context, s *session, f *feed) error {
 	got, err := s.readAll(ctx, d.cfg.Timeout, &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnBoth, NodesToRead: []*ua.ReadValueID{f.node}})
 	if err != nil {
 		return fmt.Errorf("the subscription is silent: %w", err)
