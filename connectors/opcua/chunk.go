@@ -205,6 +205,12 @@ func decodeMessage(b []byte) (res ua.Response, err error) {
 			res, err = nil, fmt.Errorf("the answer cannot be decoded: %v", r)
 		}
 	}()
+	if res, err := decodeDirect(b); res != nil || err != nil {
+		if err != nil {
+			return nil, fmt.Errorf("the answer cannot be decoded: %w", err)
+		}
+		return res, nil
+	}
 	_, v, err := ua.DecodeService(b)
 	if err != nil {
 		return nil, fmt.Errorf("the answer cannot be decoded: %w", err)
