@@ -93,6 +93,17 @@ func (s *bandServer) asked() []*ua.DataChangeFilter {
 	return all
 }
 
+// connected gives a device that is connected, and what was asked for since.
+func (s *bandServer) connected(t *testing.T, cfg Config, signals ...Signal) *Device {
+	t.Helper()
+	d := newTestDevice(t, s.testServer, cfg, signals...)
+	waitFor(t, func() bool { // as reconnect does
+		s.asked()
+		return d.Connect(t.Context()) == nil
+	})
+	return d
+}
+
 func (s *bandServer) refusing(status ua.StatusCode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +143,7 @@ func TestDeadbandIsAskedOfTheServer(t *testing.T) {
 	noRevisions := func(d *Device) []string {
 		return slices.DeleteFunc(slices.Clone(d.Notes()), func(s string) bool { return strings.HasPrefix(s, "the server made ") })
 	}
-	d := connected(t, s.testServer, subscribing(), signals...)
+	d := s.connected(t, subscribing(), signals...)
 	check(s.asked())
 	all(d)
 	if n := noRevisions(d); len(n) != 0 {
@@ -145,7 +156,7 @@ func TestDeadbandIsAskedOfTheServer(t *testing.T) {
 	}{{ua.StatusBadMonitoredItemFilterUnsupported, true}, {ua.StatusBadFilterNotAllowed, false}, {ua.StatusBadDeadbandFilterInvalid, false}, {ua.StatusBadMonitoredItemFilterInvalid, false}} {
 		t.Run(statusName(c.status), func(t *testing.T) {
 			s.refusing(c.status)
-			d := connected(t, s.testServer, subscribing(), signals...)
+			d := s.connected(t, subscribing(), signals...)
 			if got := s.asked(); len(got) != len(want)+4 || slices.ContainsFunc(got[len(want):], func(f *ua.DataChangeFilter) bool { return f != nil }) {
 				t.Errorf("%d items asked for, want %d and 4 again without a filter", len(got), len(want))
 			}
@@ -159,10 +170,11 @@ func TestDeadbandIsAskedOfTheServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			other.link = d.link // another device of the session
-			if err := other.Connect(t.Context()); err != nil {
-				t.Fatal(err)
-			}
 			defer other.Close()
+			waitFor(t, func() bool {
+				s.asked()
+				return other.Connect(t.Context()) == nil
+			})
 			if asked := slices.ContainsFunc(s.asked(), func(f *ua.DataChangeFilter) bool { return f != nil }); asked == c.server {
 				t.Errorf("another device of the session asks again: %v", asked)
 			}
@@ -173,7 +185,7 @@ func TestDeadbandIsAskedOfTheServer(t *testing.T) {
 		s.refusing(0)
 		cfg := subscribing()
 		cfg.ServerDeadband = deadbandNever
-		d := connected(t, s.testServer, cfg, signals...)
+		d := s.connected(t, cfg, signals...)
 		if asked := slices.ContainsFunc(s.asked(), func(f *ua.DataChangeFilter) bool { return f != nil }); asked {
 			t.Error("asked for a deadband all the same")
 		}
@@ -197,7 +209,7 @@ func TestPercentDeadband(t *testing.T) {
 			if mode == ModePoll {
 				cfg.Publishing, cfg.Sampling = 0, 0
 			}
-			d := connected(t, s.testServer, cfg, Signal{Name: "a", Node: nsu("s=a"), Type: "float64", Scale: new(2.0), DeadbandPercent: 10}, // 20 of 200; 40 when scaled
+			d := s.connected(t, cfg, Signal{Name: "a", Node: nsu("s=a"), Type: "float64", Scale: new(2.0), DeadbandPercent: 10}, // 20 of 200; 40 when scaled
 				Signal{Name: "b", Node: nsu("s=b"), Type: "float64", DeadbandPercent: 10}, Signal{Name: "c", Node: nsu("s=c"), Type: "float64", DeadbandPercent: 10},
 				Signal{Name: "d", Node: nsu("s=d"), Type: "float64", DeadbandPercent: 10})
 			last := map[string]plant.Reading{}

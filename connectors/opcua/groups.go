@@ -137,13 +137,15 @@ func keepAliveCount(publishing time.Duration) uint32 {
 // way is a group at work: the targets that are read in the same way.
 type way struct {
 	Group
-	active []int             // polled targets of the regular rounds
-	nodes  []*ua.ReadValueID // theirs
-	paced  bool              // at a longer interval than the device's rounds
-	next   time.Time         // when the polled ones are read; zero for at once
-	now    bool              // in the round in hand
-	looked time.Time         // when they were read last
-	feed   *feed             // of the subscribed ones, while connected
+	active  []int             // polled targets of the regular rounds
+	nodes   []*ua.ReadValueID // theirs
+	batches []*prepared       // that read them
+	most    int               // targets in a batch
+	paced   bool              // at a longer interval than the device's rounds
+	next    time.Time         // when the polled ones are read; zero for at once
+	now     bool              // in the round in hand
+	looked  time.Time         // when they were read last
+	feed    *feed             // of the subscribed ones, while connected
 }
 
 // begin tells whether the polled targets are read in a round that begins at

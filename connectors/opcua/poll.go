@@ -74,7 +74,7 @@ func (d *Device) readTargets(ctx context.Context, s *session, now time.Time) err
 		if !w.now || len(w.active) == 0 {
 			continue
 		}
-		if err := d.readInBatches(ctx, s, w.active, w.nodes, now); err != nil {
+		if err := d.readInBatches(ctx, s, w, now); err != nil {
 			return err
 		}
 		changed = d.parkUnknown(w.active, now) || changed
@@ -123,7 +123,7 @@ func (d *Device) readDue(ctx context.Context, s *session, due []int, now time.Ti
 		}
 		was := t.parked
 		t.parked = ""
-		if err := d.readBatch(ctx, s, []int{i}, []*ua.ReadValueID{t.read}, now); err != nil {
+		if err := d.readSome(ctx, s, []int{i}, now); err != nil {
 			t.parked = was
 			return err
 		}
@@ -146,17 +146,28 @@ func (d *Device) parkUnknown(targets []int, now time.Time) bool {
 	return parked
 }
 
-func (d *Device) readInBatches(ctx context.Context, s *session, targets []int, nodes []*ua.ReadValueID, now time.Time) error {
-	for len(targets) > 0 {
-		n := d.cfg.Batch
-		if n == 0 {
-			n = int(s.reads.Load())
+// readInBatches reads the regular targets of a way in as few requests as the
+// server allows.
+func (d *Device) readInBatches(ctx context.Context, s *session, w *way, now time.Time) error {
+	most := d.cfg.Batch
+	if most == 0 {
+		most = int(s.reads.Load())
+	}
+	if most != w.most || w.batches == nil {
+		w.most, w.batches = most, nil
+		for from := 0; from < len(w.active); from += most {
+			to := min(from+most, len(w.active))
+			p, err := prepare(w.active[from:to], w.nodes[from:to])
+			if err != nil {
+				return err
+			}
+			w.batches = append(w.batches, p)
 		}
-		n = min(n, len(targets))
-		if err := d.readBatch(ctx, s, targets[:n], nodes[:n], now); err != nil {
+	}
+	for _, p := range w.batches {
+		if err := d.readBatch(ctx, s, p, now); err != nil {
 			return err
 		}
-		targets, nodes = targets[n:], nodes[n:]
 	}
 	return nil
 }
@@ -164,10 +175,10 @@ func (d *Device) readInBatches(ctx context.Context, s *session, targets []int, n
 // readBatch reads some nodes in one request. If the server finds that too
 // much, or the answer cannot be decoded, it reads each half, down to the node
 // that is to blame, which is parked.
-func (d *Device) readBatch(ctx context.Context, s *session, targets []int, nodes []*ua.ReadValueID, now time.Time) error {
-	data, err := s.readAll(ctx, d.cfg.Timeout, &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnBoth, NodesToRead: nodes})
+func (d *Device) readBatch(ctx context.Context, s *session, p *prepared, now time.Time) error {
+	data, err := s.values(ctx, d.cfg.Timeout, p, len(p.targets))
 	if err == nil {
-		for i, t := range targets {
+		for i, t := range p.targets {
 			d.targets[t].data = data[i]
 		}
 		return nil
@@ -177,19 +188,32 @@ func (d *Device) readBatch(ctx context.Context, s *session, targets []int, nodes
 	if !large && !errors.As(err, &garbled) {
 		return err
 	}
-	if len(targets) == 1 {
-		d.park(targets[0], err.Error(), now)
+	if len(p.targets) == 1 {
+		d.park(p.targets[0], err.Error(), now)
 		return nil
 	}
-	half := len(targets) / 2
+	half := len(p.targets) / 2
 	if large {
 		s.reads.Store(min(s.reads.Load(), int64(half)))
 		d.cfg.Batch = min(d.cfg.Batch, half)
 	}
-	if err := d.readBatch(ctx, s, targets[:half], nodes[:half], now); err != nil {
+	if err := d.readSome(ctx, s, p.targets[:half], now); err != nil {
 		return err
 	}
-	return d.readBatch(ctx, s, targets[half:], nodes[half:], now)
+	return d.readSome(ctx, s, p.targets[half:], now)
+}
+
+// readSome reads targets that are not the regular ones of a way.
+func (d *Device) readSome(ctx context.Context, s *session, targets []int, now time.Time) error {
+	nodes := make([]*ua.ReadValueID, len(targets))
+	for i, t := range targets {
+		nodes[i] = d.targets[t].read
+	}
+	p, err := prepare(targets, nodes)
+	if err != nil {
+		return err
+	}
+	return d.readBatch(ctx, s, p, now)
 }
 
 // tooLarge tells whether the server could not take or answer so much at once.

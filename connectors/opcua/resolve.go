@@ -87,7 +87,7 @@ func (d *Device) regroup() {
 	d.away, d.listens = 0, false
 	for i := range d.ways {
 		w := &d.ways[i]
-		w.active, w.nodes = w.active[:0], w.nodes[:0]
+		w.active, w.nodes, w.batches = nil, nil, nil // batches hold parts of them
 	}
 	for i := range d.targets {
 		t := &d.targets[i]

@@ -248,7 +248,7 @@ func TestChannelAnswers(t *testing.T) {
 	if _, err := c.call(context.Background(), &ua.ReadRequest{}, nil); err != errClosed {
 		t.Errorf("a call over a closed channel: %v", err)
 	}
-	if _, err := encodeMessage(nil); err == nil {
+	if _, err := appendMessage(nil, nil); err == nil {
 		t.Error("nothing is encoded as a request")
 	}
 }

@@ -231,6 +231,11 @@ func (s *session) read(ctx context.Context, timeout time.Duration, nodes ...*ua.
 }
 
 func (s *session) readAll(ctx context.Context, timeout time.Duration, req *ua.ReadRequest) ([]*ua.DataValue, error) {
+	return s.values(ctx, timeout, req, len(req.NodesToRead))
+}
+
+// values sends a request to read so many nodes.
+func (s *session) values(ctx context.Context, timeout time.Duration, req ua.Request, nodes int) ([]*ua.DataValue, error) {
 	res, err := s.call(ctx, timeout, req)
 	if err != nil {
 		return nil, err
@@ -239,8 +244,8 @@ func (s *session) readAll(ctx context.Context, timeout time.Duration, req *ua.Re
 	if !ok {
 		return nil, undecodableError{fmt.Errorf("the answer is a %T", res)}
 	}
-	if len(r.Results) != len(req.NodesToRead) {
-		return nil, protocolError{fmt.Errorf("asked for %d values, the server sent %d", len(req.NodesToRead), len(r.Results))}
+	if len(r.Results) != nodes {
+		return nil, protocolError{fmt.Errorf("asked for %d values, the server sent %d", nodes, len(r.Results))}
 	}
 	return r.Results, nil
 }
