@@ -121,3 +121,29 @@ func TestAGroupIsStaleAfterItsOwnIntervals(t *testing.T) {
 		}
 	})
 }
+
+// Rounds may hold some of the signals, in any order.
+func TestBadnessOfPartialRounds(t *testing.T) {
+	b := newBadness([]plant.Signal{{Name: "a"}, {Name: "b"}, {Name: "c"}})
+	reading := func(signal string, q plant.Quality) plant.Reading {
+		return plant.Reading{Signal: signal, Quality: q, Reason: q.String()}
+	}
+	for i, c := range []struct {
+		round []plant.Reading
+		count int
+	}{
+		{[]plant.Reading{reading("a", plant.Good), reading("b", plant.Bad), reading("c", plant.Bad)}, 2},
+		{[]plant.Reading{reading("c", plant.Good)}, 1},
+		{nil, 1},
+		{[]plant.Reading{reading("b", plant.Good), reading("a", plant.Bad), reading("a", plant.Bad)}, 1},
+		{[]plant.Reading{reading("c", plant.Bad), reading("a", plant.Good)}, 1},
+		{[]plant.Reading{reading("c", plant.Uncertain), reading("x", plant.Bad)}, 0},
+	} {
+		if b.take(c.round); b.count != c.count {
+			t.Errorf("round %d: %d bad, want %d", i, b.count, c.count)
+		}
+	}
+	if b.all(); b.among([]int{0, 2}) != 2 {
+		t.Error("all are bad")
+	}
+}

@@ -204,7 +204,7 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (round plant.Ro
 // round takes what the server reported, and reads what is polled and due.
 func (d *Device) round(ctx context.Context, s *session, begin time.Time, into []plant.Reading) (plant.Round, error) {
 	missed := 0
-	if d.listens {
+	if d.listens || len(d.feeds) > 0 {
 		var err error
 		if into, missed, err = d.drain(ctx, s, begin, into); err != nil {
 			return plant.Round{}, err

@@ -137,6 +137,7 @@ func keepAliveCount(publishing time.Duration) uint32 {
 // way is a group at work: the targets that are read in the same way.
 type way struct {
 	Group
+	polls   bool              // it has polled targets
 	active  []int             // polled targets of the regular rounds
 	nodes   []*ua.ReadValueID // theirs
 	batches []*prepared       // that read them
@@ -152,7 +153,7 @@ type way struct {
 // now. Rounds come a little early or late: up to a twentieth of the interval,
 // and 50 ms, counts as in time.
 func (w *way) begin(now time.Time) bool {
-	w.now = !w.paced || w.next.IsZero() || !now.Before(w.next.Add(-min(w.Every/20, 50*time.Millisecond)))
+	w.now = w.polls && (!w.paced || w.next.IsZero() || !now.Before(w.next.Add(-min(w.Every/20, 50*time.Millisecond))))
 	return w.now
 }
 

@@ -78,7 +78,7 @@ func TestPolledGroupsHaveTheirOwnInterval(t *testing.T) {
 }
 
 func TestPaceOfAGroup(t *testing.T) {
-	w := way{Group: Group{Every: 500 * time.Millisecond}, paced: true}
+	w := way{Group: Group{Every: 500 * time.Millisecond}, paced: true, polls: true}
 	start := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
 	var looks []int
 	for i := range 16 { // each 200 ms, a little early or late
@@ -146,6 +146,22 @@ func TestMixedGroups(t *testing.T) {
 	if d.Looked("slow").IsZero() || d.Looked("events").IsZero() || d.Looked("").IsZero() || !d.Looked("none").IsZero() {
 		t.Errorf("looked at %v, %v, %v, %v", d.Looked("slow"), d.Looked("events"), d.Looked(""), d.Looked("none"))
 	}
+	t.Run("looks claim nothing for a silent subscription", func(t *testing.T) {
+		s.SubscriptionService.DeleteSubscription(d.feeds[0].sub.id)
+		var last, silent plant.Time
+		looks := 0
+		waitFor(t, func() bool {
+			r, err := d.Poll(t.Context(), nil)
+			if err == nil {
+				last, looks, silent = r.Through, looks+1, plant.At(d.feeds[0].heard)
+			}
+			return err != nil
+		})
+		if most := max(silent, claimed).Add(time.Duration(looks+1) * time.Millisecond); last > most {
+			t.Errorf("claimed up to %v in %d looks, though nothing was heard after %v", last, looks, silent)
+		}
+		reconnect(t, d)
+	})
 	t.Run("a group whose node comes late", func(t *testing.T) {
 		s.space.delete("s=c")
 		until(func() bool { return seen["c"] == plant.Value{} })

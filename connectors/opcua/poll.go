@@ -16,17 +16,17 @@ func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []p
 	for i := range d.ways {
 		due = d.ways[i].begin(begin) || due
 	}
-	if !due && len(d.feeds) > 0 {
-		return into, nil
+	if !due && (d.listens || len(d.feeds) > 0) {
+		return into, nil // reports alone tell up to when all is known
 	}
 	if err := d.readTargets(ctx, s, begin); err != nil {
 		return nil, err
 	}
 	// What the server stamped with a clock that runs behind ours is complete
-	// only up to that clock's time, and what a subscription will yet tell is not
+	// only up to that clock's time, and what a subscription may yet tell is not
 	// to be claimed before.
 	offset, trusted := d.note(s)
-	through := plant.At(begin).Add(-d.lag())
+	through := d.vouched(plant.At(begin))
 	if trusted && offset < 0 {
 		through = through.Add(offset)
 	}

@@ -87,10 +87,11 @@ func (d *Device) regroup() {
 	d.away, d.listens = 0, false
 	for i := range d.ways {
 		w := &d.ways[i]
-		w.active, w.nodes, w.batches = nil, nil, nil // batches hold parts of them
+		w.polls, w.active, w.nodes, w.batches = false, nil, nil, nil // batches hold parts of them
 	}
 	for i := range d.targets {
 		t := &d.targets[i]
+		d.ways[t.way].polls = d.ways[t.way].polls || t.polled
 		switch {
 		case !t.polled:
 			d.listens = true

@@ -154,6 +154,65 @@ func TestSubscriptionLimits(t *testing.T) {
 	}
 }
 
+// A server that takes no item at all has every node polled; one that takes
+// some has the rest polled, found in halves.
+func TestServerThatIsFull(t *testing.T) {
+	var room atomic.Int64
+	var s *testServer
+	s = startServer(t, serverOptions{handlers: map[uint16]server.Handler{
+		id.CreateMonitoredItemsRequest_Encoding_DefaultBinary: func(sc *uasc.SecureChannel, r ua.Request, n uint32) (ua.Response, error) {
+			if want := int64(len(r.(*ua.CreateMonitoredItemsRequest).ItemsToCreate)); room.Add(-want) < 0 {
+				room.Add(want)
+				return nil, ua.StatusBadTooManyMonitoredItems
+			}
+			return s.MonitoredItemService.CreateMonitoredItems(sc, r, n)
+		},
+	}})
+	var signals []Signal
+	for i := range 10 {
+		signals = append(signals, Signal{Name: fmt.Sprintf("s%d", i), Node: nsu(fmt.Sprintf("s=s%d", i)), Type: "int32"})
+	}
+	for i := range 10 {
+		s.space.set(fmt.Sprintf("s=s%d", i), int32(-1))
+	}
+	for _, c := range []struct{ room, polled, feeds int }{{0, 10, 0}, {4, 6, 1}, {100, 0, 1}} {
+		t.Run(fmt.Sprint(c.room), func(t *testing.T) {
+			d := newTestDevice(t, s, subscribing(), signals...)
+			waitFor(t, func() bool {
+				room.Store(int64(c.room))
+				return d.Connect(t.Context()) == nil
+			})
+			for round := range int32(3) {
+				for i := range int32(10) {
+					s.space.set(fmt.Sprintf("s=s%d", i), 100*round+i)
+				}
+				seen := map[string]plant.Value{}
+				gather(t, d, func(all []plant.Reading) bool {
+					for _, r := range all {
+						seen[r.Signal] = r.Value
+					}
+					for i := range 10 {
+						if seen[fmt.Sprintf("s%d", i)] != plant.Integer(int64(100*round)+int64(i)) {
+							return false
+						}
+					}
+					return true
+				})
+			}
+			polled := 0
+			for i := range d.targets {
+				if d.targets[i].polled {
+					polled++
+				}
+			}
+			if polled != c.polled || len(d.feeds) != c.feeds {
+				t.Errorf("%d are polled over %d subscriptions, want %d and %d; notes %q", polled, len(d.feeds), c.polled, c.feeds, d.Notes())
+			}
+			d.Close()
+		})
+	}
+}
+
 func TestPanicsBecomeErrors(t *testing.T) {
 	s := useServer(t)
 	s.space.set("s=a", int32(1))

@@ -42,6 +42,7 @@ func (d *Device) subscribe(ctx context.Context, s *session) error {
 		}
 	}
 	d.regroup()
+	d.prune(s)
 	if err := d.anyLeft(); err != nil || len(d.feeds) == 0 {
 		return err
 	}
@@ -91,6 +92,27 @@ func (d *Device) unfeed() {
 	}
 }
 
+// prune gives those subscriptions back for which the server took no node.
+func (d *Device) prune(s *session) {
+	used := map[*feed]bool{}
+	for i := range d.targets {
+		if t := &d.targets[i]; t.item != 0 {
+			used[d.ways[t.way].feed] = true
+		}
+	}
+	d.feeds = slices.DeleteFunc(d.feeds, func(f *feed) bool {
+		if !used[f] {
+			s.publisher.remove(f.sub, d.cfg.Timeout)
+		}
+		return !used[f]
+	})
+	for i := range d.ways {
+		if w := &d.ways[i]; !used[w.feed] {
+			w.feed = nil
+		}
+	}
+}
+
 // first waits for the first report of a subscription.
 func (d *Device) first(ctx context.Context, s *session, sub *subscription) error {
 	wait := time.NewTimer(2*sub.publishing + d.cfg.Timeout)
@@ -126,16 +148,16 @@ func (d *Device) settle(f *feed) {
 	}
 }
 
-// lag gives how much later than a look subscriptions may yet tell changes. Slow
-// ones are not waited for.
-func (d *Device) lag() time.Duration {
-	longest := time.Duration(0)
+// vouched gives up to when a look that began at a time may claim to know all:
+// no further than the subscriptions have reported. Slow ones are not waited
+// for, theirs is a resolution of their own.
+func (d *Device) vouched(began plant.Time) plant.Time {
 	for _, f := range d.feeds {
-		if l := f.sub.publishing + f.sampling; l <= mostLag {
-			longest = max(longest, l)
+		if f.sub.publishing+f.sampling <= mostLag {
+			began = min(began, plant.At(f.heard).Add(-f.sampling))
 		}
 	}
-	return longest
+	return began
 }
 
 // monitor has the server watch targets. Those that it refuses are parked.
@@ -267,10 +289,10 @@ func (d *Device) monitorHeartbeat(ctx context.Context, s *session, f *feed) erro
 	if err == nil {
 		f.pulse = pulse{node: readValue(id)}
 		var r []*ua.MonitoredItemCreateResult
-		if r, err = d.createItems(ctx, s, f.sub, []*ua.MonitoredItemCreateRequest{newItem(f.node, heartbeatHandle, f.sub.publishing, 1)}); err != nil {
+		if r, err = d.createItems(ctx, s, f.sub, []*ua.MonitoredItemCreateRequest{newItem(f.node, heartbeatHandle, f.sub.publishing, 1)}); err != nil && !refusedAs(err, ua.StatusBadTooManyMonitoredItems) {
 			return err
 		}
-		if severity(r[0].StatusCode) == plant.Bad {
+		if err == nil && severity(r[0].StatusCode) == plant.Bad {
 			err = errors.New(statusName(r[0].StatusCode))
 		}
 	}
