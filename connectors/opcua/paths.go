@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -116,7 +117,7 @@ func (s *session) translate(ctx context.Context, timeout time.Duration, trips []
 	return s.halve(err, trips, ends, &s.paths, func(half []trip) error { return s.translate(ctx, timeout, half, ends) })
 }
 
-// halve does with each half what did not go with all; a single one has err for
+// halve does with each half (and one more, of an odd number) what did not go with all; a single one has err for
 // its end. A server that took too much is not asked for so much again.
 func (s *session) halve(err error, trips []trip, ends []end, limit *atomic.Int64, do func([]trip) error) error {
 	if len(trips) == 1 {
@@ -127,10 +128,12 @@ func (s *session) halve(err error, trips []trip, ends []end, limit *atomic.Int64
 	if tooLarge(err) {
 		limit.Store(min(limit.Load(), int64(half)))
 	}
-	if err := do(trips[:half]); err != nil {
-		return err
+	for piece := range slices.Chunk(trips, half) {
+		if err := do(piece); err != nil {
+			return err
+		}
 	}
-	return do(trips[half:])
+	return nil
 }
 
 func endOf(r *ua.BrowsePathResult) end {

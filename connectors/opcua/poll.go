@@ -3,6 +3,7 @@ package opcua
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -197,10 +198,12 @@ func (d *Device) readBatch(ctx context.Context, s *session, p *prepared, now tim
 		s.reads.Store(min(s.reads.Load(), int64(half)))
 		d.cfg.Batch = min(d.cfg.Batch, half)
 	}
-	if err := d.readSome(ctx, s, p.targets[:half], now); err != nil {
-		return err
+	for piece := range slices.Chunk(p.targets, half) {
+		if err := d.readSome(ctx, s, piece, now); err != nil {
+			return err
+		}
 	}
-	return d.readSome(ctx, s, p.targets[half:], now)
+	return nil
 }
 
 // readSome reads targets that are not the regular ones of a way.

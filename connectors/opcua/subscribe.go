@@ -200,10 +200,12 @@ func (d *Device) monitorBatch(ctx context.Context, s *session, targets []int, no
 			s.monitors.Store(min(s.monitors.Load(), int64(half)))
 			d.cfg.Batch = min(d.cfg.Batch, half)
 		}
-		if err := d.monitorBatch(ctx, s, targets[:half], now); err != nil {
-			return err
+		for piece := range slices.Chunk(targets, half) {
+			if err := d.monitorBatch(ctx, s, piece, now); err != nil {
+				return err
+			}
 		}
-		return d.monitorBatch(ctx, s, targets[half:], now)
+		return nil
 	}
 	var unfiltered []int
 	for i, t := range targets {

@@ -17,7 +17,6 @@ type tally struct {
 	refused      map[int]string // targets whose deadband the server does not apply, and why
 	noRange      map[int]string // targets whose deadband is of a range that is not known
 	unsubscribed string         // why some targets are polled in place of subscribed
-	revised      []string       // what the server made other than asked
 
 	lost   int       // values that the server's queues had no room for
 	since  time.Time // of the first of them
