@@ -102,7 +102,7 @@ func TestPathsAreWalkedTogether(t *testing.T) {
 	if s.freed == 0 {
 		t.Error("what was left of a page is not given back")
 	}
-	// five are too many, so are the first half of three; two and one go, and so on
+	// five are too many: two, two and one
 	if n := len(s.sizes); n > 12 || slices.Max(s.sizes[3:]) > 2 {
 		t.Errorf("requests of %v nodes", s.sizes)
 	}
