@@ -102,7 +102,7 @@ func TestMixedGroups(t *testing.T) {
 	groups := []Group{{Name: "events", Mode: ModeSubscribe, Publishing: 10 * time.Millisecond, Sampling: 5 * time.Millisecond},
 		{Name: "same", Mode: ModeSubscribe, Publishing: 10 * time.Millisecond, Sampling: 50 * time.Millisecond},
 		{Name: "slow", Mode: ModeSubscribe, Publishing: 300 * time.Millisecond, Sampling: 100 * time.Millisecond}}
-	d := connected(t, s, Config{Groups: groups}, Signal{Name: "poll", Node: nsu("s=poll"), Type: "int32"}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32", Group: "events"},
+	d := connected(t, s, Config{Groups: groups, Timeout: time.Second}, Signal{Name: "poll", Node: nsu("s=poll"), Type: "int32"}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32", Group: "events"},
 		Signal{Name: "b", Node: nsu("s=b"), Type: "int32", Group: "same"}, Signal{Name: "c", Node: nsu("s=c"), Type: "int32", Group: "slow"})
 	if len(d.feeds) != 2 || d.ways[1].feed != d.ways[2].feed || d.ways[1].feed == d.ways[3].feed {
 		t.Errorf("%d subscriptions, want one of events and same, one of slow", len(d.feeds))
