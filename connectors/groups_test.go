@@ -2,6 +2,7 @@ package connectors
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -145,5 +146,25 @@ func TestBadnessOfPartialRounds(t *testing.T) {
 	}
 	if b.all(); b.among([]int{0, 2}) != 2 {
 		t.Error("all are bad")
+	}
+}
+
+// A slow group costs its line little, and is no part of a usual look.
+func TestLoadOfSlowGroups(t *testing.T) {
+	cfgs := load(t, grouped2)[:1]
+	for i := range cfgs {
+		if f := cfgs[i].Check(); len(f) > 0 {
+			t.Fatal(f)
+		}
+	}
+	lines := predict(cfgs)
+	if len(lines) != 1 || len(lines[0].load.Shares) != 2 || lines[0].load.Shares[1].Every != 5*time.Second {
+		t.Fatalf("predicted %+v", lines)
+	}
+	if u := lines[0].load.Utilisation; u < 0.0259 || u > 0.0261 { // 5 ms each 200 ms, and each 5 s
+		t.Errorf("the line is busy for %v of its time", u)
+	}
+	if p := plans(cfgs, slog.New(slog.DiscardHandler))["press"]; p.requests != 1 {
+		t.Errorf("a usual look has %d requests, want 1", p.requests)
 	}
 }
