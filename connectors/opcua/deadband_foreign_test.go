@@ -16,13 +16,13 @@ import (
 	"linetwin/plant"
 )
 
-// foreignServer is a node-opcua server in a process of its own.
-type foreignServer struct {
+// bandProcess is a node-opcua server in a process of its own.
+type bandProcess struct {
 	url string
 	in  io.Writer
 }
 
-func startForeignServer(t *testing.T, script string) *foreignServer {
+func startBandProcess(t *testing.T, script string) *bandProcess {
 	t.Helper()
 	folder := os.Getenv("LINETWIN_NPM_TESTS")
 	if folder == "" {
@@ -61,19 +61,19 @@ func startForeignServer(t *testing.T, script string) *foreignServer {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		if lines.Text() == fmt.Sprintf("ready %d", port) {
-			return &foreignServer{url: fmt.Sprintf("opc.tcp://127.0.0.1:%d", port), in: in}
+			return &bandProcess{url: fmt.Sprintf("opc.tcp://127.0.0.1:%d", port), in: in}
 		}
 	}
 	t.Fatalf("the server did not start: %s", stderr)
 	return nil
 }
 
-func (s *foreignServer) set(name string, value any) { fmt.Fprintln(s.in, name, value) }
+func (s *bandProcess) set(name string, value any) { fmt.Fprintln(s.in, name, value) }
 
 // A server that can do deadbands does them: what it holds back never crosses
 // the wire, and what it tells is what the gateway would have told.
 func TestDeadbandsOfAForeignServer(t *testing.T) {
-	s := startForeignServer(t, filepath.Join("testdata", "deadband", "server.js"))
+	s := startBandProcess(t, filepath.Join("testdata", "deadband", "server.js"))
 	cfg := Config{URL: s.url, Security: "None", Mode: ModeSubscribe, Publishing: 50 * time.Millisecond, Sampling: 50 * time.Millisecond, Queue: 50, Timeout: 10 * time.Second}
 	node := func(name string) string { return "nsu=urn:linetwin:test:deadband;s=" + name }
 	signals := []Signal{{Name: "absolute", Node: node("plain"), Type: "float64", Scale: new(10.0), Deadband: 50}, // 5 of the node's

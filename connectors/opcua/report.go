@@ -168,7 +168,13 @@ func (d *Device) monitorWayAgain(ctx context.Context, s *session, way int, due [
 		if t.item != 0 {
 			old, t.item = append(old, t.item), 0
 		}
-		if t.read != nil {
+		if t.read == nil {
+			continue
+		}
+		if err := d.sieve(ctx, s, []int{i}, now); err != nil {
+			return err
+		}
+		if !d.sift || t.data != nil { // else it is parked again
 			again = append(again, i)
 		}
 	}

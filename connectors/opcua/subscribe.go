@@ -37,7 +37,10 @@ func (d *Device) subscribe(ctx context.Context, s *session) error {
 		if err := d.feedFor(ctx, s, &d.ways[i]); err != nil {
 			return err
 		}
-		if err := d.monitor(ctx, s, targets, now); err != nil {
+		if err := d.sieve(ctx, s, targets, now); err != nil {
+			return err
+		}
+		if err := d.monitor(ctx, s, d.subscribed(i), now); err != nil {
 			return err
 		}
 	}
@@ -54,6 +57,24 @@ func (d *Device) subscribe(ctx context.Context, s *session) error {
 	}
 	quickest := slices.MinFunc(d.feeds, func(a, b *feed) int { return int(a.sub.publishing - b.sub.publishing) })
 	return d.first(ctx, s, quickest.sub)
+}
+
+// sieve reads targets before they are subscribed, once something could not be
+// decoded: what is to blame is parked, and spoils no report.
+func (d *Device) sieve(ctx context.Context, s *session, targets []int, now time.Time) error {
+	if !d.sift {
+		return nil
+	}
+	n := d.cfg.Batch
+	if n == 0 {
+		n = int(s.reads.Load())
+	}
+	for piece := range slices.Chunk(targets, n) {
+		if err := d.readSome(ctx, s, piece, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // subscribed lists the targets of a way that the server shall watch.
