@@ -26,7 +26,9 @@ const (
 type Config struct {
 	Machine string `yaml:"machine"`
 	// Every is how often the device is looked at, 10ms to 1h; missing means 1s.
-	Every   time.Duration  `yaml:"every,omitempty"`
+	Every time.Duration `yaml:"every,omitempty"`
+	// Groups are ways to read signals other than the device's own.
+	Groups  []Group        `yaml:"groups,omitempty"`
 	Modbus  *modbus.Config `yaml:"modbus,omitempty"`
 	OPCUA   *opcua.Config  `yaml:"opcua,omitempty"`
 	Signals []Signal       `yaml:"signals"`
@@ -36,7 +38,10 @@ type Config struct {
 // that the device's protocol does not have must be left out. See
 // modbus.Signal and opcua.Signal for what they mean.
 type Signal struct {
-	Name    string `yaml:"name"`
+	Name string `yaml:"name"`
+	// Group names one of the device's groups; without it the device's own
+	// settings hold.
+	Group   string `yaml:"group,omitempty"`
 	Address string `yaml:"address,omitempty"` // modbus
 	Node    string `yaml:"node,omitempty"`    // opcua
 	Type    string `yaml:"type,omitempty"`
@@ -51,9 +56,11 @@ type Signal struct {
 	Counter int `yaml:"counter,omitempty"`
 	// Deadband is by how much a number must differ from what was last sent to be
 	// sent again.
-	Deadband    float64 `yaml:"deadband,omitempty"`
-	Unit        string  `yaml:"unit,omitempty"`
-	Description string  `yaml:"description,omitempty"`
+	Deadband float64 `yaml:"deadband,omitempty"`
+	// DeadbandPercent is the same in percent of the node's EURange; opcua.
+	DeadbandPercent float64 `yaml:"deadband_percent,omitempty"`
+	Unit            string  `yaml:"unit,omitempty"`
+	Description     string  `yaml:"description,omitempty"`
 }
 
 func (s *Signal) modbus() modbus.Signal {
@@ -62,8 +69,8 @@ func (s *Signal) modbus() modbus.Signal {
 }
 
 func (s *Signal) opcua() opcua.Signal {
-	return opcua.Signal{Name: s.Name, Node: s.Node, Type: s.Type, Index: s.Index,
-		Scale: s.Scale, Offset: s.Offset, Unit: s.Unit, Description: s.Description}
+	return opcua.Signal{Name: s.Name, Group: s.Group, Node: s.Node, Type: s.Type, Index: s.Index,
+		Deadband: s.Deadband, DeadbandPercent: s.DeadbandPercent, Scale: s.Scale, Offset: s.Offset, Unit: s.Unit, Description: s.Description}
 }
 
 // Check fills in the defaults and tells everything that is wrong, keys relative
@@ -97,6 +104,7 @@ func (c *Config) Check() []plant.Fault {
 	if len(c.Signals) == 0 {
 		fault("signals", "", "at least one signal")
 	}
+	faults = append(faults, c.checkGroups()...)
 	return append(faults, c.checkSignals()...)
 }
 
@@ -113,6 +121,7 @@ func (c *Config) checkSignals() []plant.Fault {
 		} else {
 			first[s.Name] = i
 		}
+		faults = append(faults, plant.Under(key, c.checkGroup(s.Group))...)
 		switch {
 		case c.Modbus != nil && c.OPCUA == nil:
 			faults = append(faults, plant.Under(key, s.checkModbus(c.Modbus))...)
@@ -130,6 +139,10 @@ func (s *Signal) checkModbus(c *modbus.Config) []plant.Fault {
 	}
 	if s.Index != nil {
 		faults = append(faults, plant.Fault{Key: "index", Found: strconv.Itoa(*s.Index), Allowed: "only with opcua"})
+	}
+	if s.DeadbandPercent != 0 {
+		faults = append(faults, plant.Fault{Key: "deadband_percent", Found: number(s.DeadbandPercent),
+			Allowed: "only with opcua: a register does not tell its range; modbus has deadband"})
 	}
 	own := s.modbus()
 	for _, f := range c.CheckSignals([]modbus.Signal{own}) {
@@ -170,7 +183,7 @@ func (s *Signal) checkOPCUA() []plant.Fault {
 }
 
 func (s *Signal) checkDeadband(kind plant.Kind) []plant.Fault {
-	found := strconv.FormatFloat(s.Deadband, 'g', -1, 64)
+	found := number(s.Deadband)
 	switch {
 	case s.Deadband == 0 || kind == plant.KindNone:
 		return nil

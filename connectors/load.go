@@ -30,11 +30,18 @@ type busPlan struct {
 
 // asked gives what a device asks of its line.
 func (c *Config) asked() []modbus.Asked {
-	a := modbus.Asked{Name: c.Machine, Every: cmp.Or(c.Every, defaultEvery), Config: *c.Modbus}
+	own := cmp.Or(c.Every, defaultEvery)
+	var all []modbus.Asked
 	for i := range c.Signals {
-		a.Signals = append(a.Signals, c.Signals[i].modbus())
+		every := max(c.group(c.Signals[i].Group).Every, own)
+		at := slices.IndexFunc(all, func(a modbus.Asked) bool { return a.Every == every })
+		if at < 0 {
+			at = len(all)
+			all = append(all, modbus.Asked{Name: c.Machine, Every: every, Config: *c.Modbus})
+		}
+		all[at].Signals = append(all[at].Signals, c.Signals[i].modbus())
 	}
-	return []modbus.Asked{a}
+	return all
 }
 
 // line is the devices that share one, as places in the settings.
@@ -124,8 +131,15 @@ func Notes(cfgs []Config) []plant.Fault {
 // that have too much to carry.
 func plans(cfgs []Config, log *slog.Logger) map[string]busPlan {
 	all := map[string]busPlan{}
+	every := map[string]time.Duration{}
+	for i := range cfgs {
+		every[cfgs[i].Machine] = cmp.Or(cfgs[i].Every, defaultEvery)
+	}
 	for _, l := range predict(cfgs) {
 		for _, s := range l.load.Shares {
+			if s.Every > every[s.Name] {
+				continue // most looks are without the slow groups
+			}
 			p := all[s.Name]
 			p.requests, p.cycle = p.requests+s.Requests, p.cycle+s.Cycle
 			p.utilisation, p.devices = l.load.Utilisation, len(l.devices)

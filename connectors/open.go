@@ -107,7 +107,7 @@ func newOpener(opts Options, log *slog.Logger) *opener {
 
 // setup gives what a supervisor needs for a device that has been checked.
 func (o *opener) setup(cfg Config) (setup, Device, error) {
-	s := setup{machine: cfg.Machine, every: cfg.Every, deadbands: map[string]float64{}}
+	s := setup{machine: cfg.Machine, every: cfg.Every, deadbands: map[string]float64{}, groups: cfg.watched()}
 	n := time.Duration(len(cfg.Signals))
 	var build func() (described, error)
 	if cfg.Modbus != nil {
@@ -121,7 +121,7 @@ func (o *opener) setup(cfg Config) (setup, Device, error) {
 	} else {
 		s.shares = "opcua " + cfg.OPCUA.URL
 		s.protocol, s.timeout = "opcua", cmp.Or(cfg.OPCUA.Timeout, opcuaTimeout)
-		s.connect = max(leastSession, 5*s.timeout) + s.timeout*n/opcuaRequests
+		s.connect = max(leastSession, 5*s.timeout) + s.timeout*n/opcuaRequests + cfg.opcua().Reports()
 		build = func() (described, error) { return o.opcua(cfg) }
 	}
 	s.poll = longestLook + s.timeout*n
@@ -153,6 +153,10 @@ func (o *opener) modbus(cfg Config) (*modbus.Device, error) {
 	signals := make([]modbus.Signal, len(cfg.Signals))
 	for i := range cfg.Signals {
 		signals[i] = cfg.Signals[i].modbus()
+		signals[i].Group = cfg.Signals[i].Group
+		if g := cfg.group(signals[i].Group); g.Every > cfg.Every {
+			signals[i].Every = g.Every
+		}
 	}
 	return modbus.New(cfg.Machine, *cfg.Modbus, signals, line)
 }
@@ -162,5 +166,5 @@ func (o *opener) opcua(cfg Config) (*opcua.Device, error) {
 	for i := range cfg.Signals {
 		signals[i] = cfg.Signals[i].opcua()
 	}
-	return o.pool.Device(cfg.Machine, cfg.Every, *cfg.OPCUA, signals)
+	return o.pool.Device(cfg.Machine, cfg.Every, cfg.opcua(), signals)
 }

@@ -45,6 +45,7 @@ type setup struct {
 	poll      time.Duration // the most that a look may take
 	signals   []plant.Signal
 	deadbands map[string]float64
+	groups    []watched              // empty where all signals are read in the device's own way
 	build     func() (Device, error) // validates, never dials; called again after a panic
 	shares    string                 // what tells the devices that share a connection from others
 	bus       *bus                   // of a line on which devices take turns; nil for none
@@ -130,6 +131,10 @@ func (s *Supervisor) Status() plant.DeviceStatus {
 	s.mu.Lock()
 	state := s.state
 	s.mu.Unlock()
+	if len(s.groups) > 0 {
+		s.judge(&state, plant.At(time.Now()))
+		return state
+	}
 	limit := max(3*s.every, s.timeout)
 	if age := plant.At(time.Now()).Sub(state.LastData); state.Link == plant.LinkFlowing && age > limit {
 		state.Link, state.Since = plant.LinkStale, state.LastData.Add(limit)
@@ -255,6 +260,7 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	}
 	s.state.Link, s.state.Reason, s.state.NextTry = plant.LinkDown, told, plant.At(s.nextTry)
 	s.state.BadNow = s.bad.count
+	s.tell()
 	s.state.Failures++
 	s.countConnects()
 	s.state.RoundMs = now.Sub(began).Milliseconds()
@@ -316,6 +322,7 @@ func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) 
 	if link == plant.LinkFlowing {
 		s.state.LastData = plant.At(began)
 	}
+	s.tell()
 	s.state.BadNow = s.bad.count
 	s.state.Rounds++
 	s.countConnects()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -169,7 +170,7 @@ func TestSupervisorTellsFailuresOncePerReason(t *testing.T) {
 		want := plant.DeviceStatus{Machine: "press", Protocol: "modbus", Endpoint: "tcp://somewhere", Link: plant.LinkDown, Reason: "no answer",
 			Since: start.Add(11 * time.Second), LastData: start.Add(10 * time.Second), NextTry: got.NextTry, Signals: 2, BadNow: 2,
 			Rounds: 3, Failures: 5, EveryMs: 1000, Connects: 3}
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("status %+v, want %+v", got, want)
 		}
 		if n := strings.Count(log.String(), "\n"); n != 5 {

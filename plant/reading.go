@@ -61,7 +61,9 @@ type Round struct {
 	Readings []Reading
 	// Through: every change of the device's signals up to here is in this round
 	// or an earlier one. A failed look gives bad readings, and Through advances
-	// all the same: that nobody could read is then what is known.
+	// all the same: that nobody could read is then what is known. When a signal
+	// changed that is looked at more rarely than others is known to its own
+	// interval: it counts as changed when it was seen.
 	Through Time
 	// Missed counts readings that the device reported as overflowed or lost
 	// since the last round.

@@ -59,6 +59,21 @@ type DeviceStatus struct {
 	EveryMs  int64  `json:"every_ms"` // asked interval
 	RoundMs  int64  `json:"round_ms"` // how long the last look took
 	Connects uint64 `json:"connects"` // connections made since the start
+	// Groups tells of each group of signals, where the device has groups; the
+	// signals without one are a group without a name.
+	Groups []GroupStatus `json:"groups,omitempty"`
+	// Notes are what an operator should know although data flows.
+	Notes []string `json:"notes,omitempty"`
+}
+
+// GroupStatus is how a group of a device's signals does.
+type GroupStatus struct {
+	Name     string `json:"name"`
+	EveryMs  int64  `json:"every_ms"`  // asked interval
+	Stale    bool   `json:"stale"`     // nothing came for more than three intervals
+	LastData Time   `json:"last_data"` // when the group was last read, or vouched for by a report; 0 for never
+	Signals  int    `json:"signals"`
+	BadNow   int    `json:"bad_signals"` // signals whose last reading is bad
 }
 
 // GatewayStatus is a gateway's own account of itself: it publishes it once a

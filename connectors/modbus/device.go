@@ -36,6 +36,8 @@ type Device struct {
 	points  []point
 	last    []plant.Value // of each point, where it is text
 	requests
+	paces  map[time.Duration]*pace
+	groups map[string]*pace
 }
 
 // asker asks one unit over a line through the library's client. The library
@@ -102,9 +104,7 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 		d.points = append(d.points, p)
 		d.signals = append(d.signals, plant.Signal{Name: s.Name, Kind: s.Kind(), Unit: s.Unit, Description: s.Description, Counter: s.Counter})
 	}
-	for _, b := range plan(d.points, limits{*cfg.MaxGap, cfg.MaxRegisters, cfg.MaxBits}) {
-		d.requests = append(d.requests, request{whole: b, parts: []part{{block: b}}})
-	}
+	d.requests = planEach(d.points, d.pacing(signals), limits{*cfg.MaxGap, cfg.MaxRegisters, cfg.MaxBits})
 	line.slow(cfg.Pause)
 	a := &asker{turn: turn{line: line}, timeout: cfg.Timeout}
 	a.client = goburrow.NewClient2(line.packager(byte(cfg.Unit)), a)
@@ -134,6 +134,7 @@ func (d *Device) Connect(ctx context.Context) error {
 		return err
 	}
 	d.joined = true
+	d.restart()
 	return nil
 }
 
@@ -149,8 +150,9 @@ func (d *Device) Close() error {
 	return nil
 }
 
-// Poll looks at every signal once and appends its readings to into, all with
-// the time at which the look got the line, truncated to the millisecond. A signal that
+// Poll looks once at every signal whose interval has passed and appends its
+// readings to into, all with the time at which the look got the line, truncated
+// to the millisecond. A signal that
 // the device refuses, or whose value cannot be held, is a bad reading. An error
 // means that the device as a whole could not be read; there are no readings
 // then.
@@ -166,6 +168,9 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 	began := d.now()
 	l := look{device: d, began: began, stamp: plant.Stamp(began), into: into, spare: splitsPerPoll}
 	for i := range d.requests {
+		if !d.requests[i].pace.due(began) {
+			continue
+		}
 		if err := l.read(&d.requests[i]); err != nil {
 			return plant.Round{}, err
 		}
@@ -173,5 +178,6 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 	if err := d.asker.turn.confirm(ctx, d.config.Timeout, byte(d.config.Unit)); err != nil {
 		return plant.Round{}, err
 	}
+	d.looked(began)
 	return plant.Round{Readings: l.into, Through: l.stamp}, nil
 }

@@ -28,6 +28,7 @@ type requests []request
 type request struct {
 	whole block
 	parts []part
+	pace  *pace // of the signals in it
 }
 
 type part struct {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"linetwin/plant"
 )
@@ -29,6 +30,10 @@ type Signal struct {
 	Counter     int      `yaml:"counter,omitempty"` // bits after which a counter rolls over, 8 to 53; 0 is no counter
 	Unit        string   `yaml:"unit,omitempty"`
 	Description string   `yaml:"description,omitempty"`
+	// Group and Every: the signal is read at an interval of its own. 0 means in
+	// each look.
+	Group string        `yaml:"-"`
+	Every time.Duration `yaml:"-"`
 }
 
 // form is how the bits of a type are read.

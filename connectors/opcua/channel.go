@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -18,6 +19,7 @@ import (
 )
 
 const (
+	readAhead     = 16 << 10
 	bufferSize    = 0xFFFF  // largest chunk that we take
 	mostMessage   = 4 << 20 // largest message that we take
 	mostChunks    = 256
@@ -65,6 +67,7 @@ type answer struct {
 // that it was made with, and the server that holds the given certificate.
 type channel struct {
 	conn    net.Conn
+	in      *bufio.Reader // of conn
 	url     string
 	sec     security
 	own     *identity // nil without security
@@ -75,8 +78,10 @@ type channel struct {
 	sendSize    int
 	sendMessage int // largest message the server takes; 0 for any
 
-	writing  sync.Mutex // guards conn's writing side and sequence
+	writing  sync.Mutex // guards conn's writing side and what follows
 	sequence uint32
+	body     []byte // of the request in hand; kept for the next one
+	chunk    []byte // so too
 
 	mu      sync.Mutex // guards what follows
 	request uint32
@@ -99,7 +104,7 @@ func dialChannel(ctx context.Context, u *url.URL, sec security, own *identity, s
 	if err != nil {
 		return nil, err
 	}
-	c := &channel{conn: conn, url: u.String(), sec: sec, own: own, server: server, opening: opening,
+	c := &channel{conn: conn, in: bufio.NewReaderSize(conn, readAhead), url: u.String(), sec: sec, own: own, server: server, opening: opening,
 		waiting: make(map[uint32]chan answer), done: make(chan struct{})}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	err = c.hello()
@@ -321,10 +326,13 @@ func (c *channel) send(ctx context.Context, id uint32, req ua.Request, session *
 	}
 	hint := min(max(deadline.Sub(now), time.Millisecond), time.Hour)
 	req.SetHeader(&ua.RequestHeader{AuthenticationToken: session, Timestamp: now, RequestHandle: id, TimeoutHint: uint32(hint.Milliseconds())})
-	body, err := encodeMessage(req)
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	body, err := appendMessage(c.body[:0], req)
 	if err != nil {
 		return fmt.Errorf("encode %T: %w", req, err)
 	}
+	c.body = body
 	if c.sendMessage > 0 && len(body) > c.sendMessage {
 		return faultError{ua.StatusBadRequestTooLarge}
 	}
@@ -336,8 +344,6 @@ func (c *channel) send(ctx context.Context, id uint32, req ua.Request, session *
 	if room <= 0 {
 		return fmt.Errorf("the server's chunks of %d bytes have no room", c.sendSize)
 	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
 	c.conn.SetWriteDeadline(deadline)
 	for first := true; first || len(body) > 0; first = false {
 		n, final := len(body), byte('F')
@@ -345,11 +351,12 @@ func (c *channel) send(ctx context.Context, id uint32, req ua.Request, session *
 			n, final = room, 'C'
 		}
 		c.sequence++
-		b := putPrefix(make([]byte, 0, n+len(header)+1024), kind, final, c.id)
+		b := putPrefix(c.chunk[:0], kind, final, c.id)
 		b = append(b, header...)
 		b = putSequence(b, c.sequence, id)
 		b, err = k.seal(append(b, body[:n]...), prefixSize+len(header))
 		if err == nil {
+			c.chunk = b
 			_, err = c.conn.Write(b)
 		}
 		if err != nil {

@@ -183,18 +183,21 @@ func asymmetricHeader(b []byte) (h uasc.AsymmetricSecurityHeader, end int, err e
 	return h, prefixSize + n, err
 }
 
-// encodeMessage gives a service's type and content.
-func encodeMessage(req ua.Request) ([]byte, error) {
+// appendMessage appends a service's type and content.
+func appendMessage(b []byte, req ua.Request) ([]byte, error) {
+	if p, ok := req.(*prepared); ok {
+		return p.appendTo(b)
+	}
 	id := ua.ServiceTypeID(req)
 	if id == 0 {
-		return nil, fmt.Errorf("%T is no service", req)
+		return b, fmt.Errorf("%T is no service", req)
 	}
 	head, err := ua.NewFourByteExpandedNodeID(0, id).Encode()
 	if err != nil {
-		return nil, err
+		return b, err
 	}
 	body, err := ua.Encode(req)
-	return append(head, body...), err
+	return append(append(b, head...), body...), err
 }
 
 // decodeMessage gives the answer in b. What the library cannot decode, or
@@ -205,6 +208,12 @@ func decodeMessage(b []byte) (res ua.Response, err error) {
 			res, err = nil, fmt.Errorf("the answer cannot be decoded: %v", r)
 		}
 	}()
+	if res, err := decodeDirect(b); res != nil || err != nil {
+		if err != nil {
+			return nil, fmt.Errorf("the answer cannot be decoded: %w", err)
+		}
+		return res, nil
+	}
 	_, v, err := ua.DecodeService(b)
 	if err != nil {
 		return nil, fmt.Errorf("the answer cannot be decoded: %w", err)

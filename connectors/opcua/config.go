@@ -54,6 +54,14 @@ type Config struct {
 	// signals so that a quiet machine can be told from a dead subscription.
 	// i=2258 (the server's clock) by default; "none" for none.
 	Heartbeat string `yaml:"heartbeat,omitempty"`
+	// MaxItems is the most nodes that may be subscribed on the server, by all
+	// devices that share the session; 0 for what the server takes.
+	MaxItems int `yaml:"max_items,omitempty"`
+	// ServerDeadband says whether the server is asked to apply deadbands: auto
+	// (default) tries it, never leaves them to the gateway.
+	ServerDeadband string `yaml:"server_deadband,omitempty"`
+	// Groups are ways to read signals other than this one.
+	Groups []Group `yaml:"-"`
 }
 
 // User is an account on the server.
@@ -73,6 +81,8 @@ type User struct {
 // Signal is one value of a server's address space.
 type Signal struct {
 	Name string `yaml:"name"`
+	// Group names one of Config.Groups; without it Config's own settings hold.
+	Group string `yaml:"group,omitempty"`
 	// Node is ns=2;s=..., i=2258, nsu=urn:...;s=... (i, s, g and b
 	// identifiers), or a browse path: path:/Objects/2:Machine/{urn:...}State.
 	Node string `yaml:"node"`
@@ -81,10 +91,16 @@ type Signal struct {
 	// Index takes one element, counted from 0, of an array.
 	Index *int `yaml:"index,omitempty"`
 	// Scale and Offset make a float of a number: value*scale + offset.
-	Scale       *float64 `yaml:"scale,omitempty"`
-	Offset      *float64 `yaml:"offset,omitempty"`
-	Unit        string   `yaml:"unit,omitempty"`
-	Description string   `yaml:"description,omitempty"`
+	Scale  *float64 `yaml:"scale,omitempty"`
+	Offset *float64 `yaml:"offset,omitempty"`
+	// Deadband is by how much a number must change to be told. A server that
+	// can is asked for it; whoever takes the readings applies it too.
+	Deadband float64 `yaml:"deadband,omitempty"`
+	// DeadbandPercent is the same in percent of the node's EURange, 0 to 100. It
+	// is applied here.
+	DeadbandPercent float64 `yaml:"deadband_percent,omitempty"`
+	Unit            string  `yaml:"unit,omitempty"`
+	Description     string  `yaml:"description,omitempty"`
 }
 
 const (
@@ -92,7 +108,8 @@ const (
 	defaultPublishing = 500 * time.Millisecond
 	defaultBatch      = 100
 	mostBatch         = 1000
-	keepAlives        = 10 // publishing cycles without a change until the server says that it lives
+	keepAlives        = 10               // publishing cycles without a change until the server says that it lives, but
+	longestSilence    = 10 * time.Second // no longer than this, as far as cycles allow
 	clockNode         = "i=2258"
 )
 
@@ -111,7 +128,7 @@ func (c Config) filled(every time.Duration) Config {
 		c.Sampling = every
 	}
 	if c.Queue == 0 && c.Sampling > 0 {
-		c.Queue = int(min(c.Publishing/c.Sampling+2, 1000))
+		c.Queue = queueFor(c.Publishing, c.Sampling)
 	}
 	if c.Heartbeat == "" {
 		c.Heartbeat = clockNode
@@ -150,6 +167,12 @@ func (c Config) Check() []plant.Fault {
 	}
 	if c.Queue < 0 || c.Queue > 10000 {
 		add("queue", strconv.Itoa(c.Queue), "0 to 10000")
+	}
+	if c.MaxItems < 0 || c.MaxItems > 1_000_000 {
+		add("max_items", strconv.Itoa(c.MaxItems), "0 to 1000000")
+	}
+	if c.ServerDeadband != "" && c.ServerDeadband != deadbandAuto && c.ServerDeadband != deadbandNever {
+		add("server_deadband", quoted(c.ServerDeadband), "auto or never")
 	}
 	if c.Heartbeat != "" && c.Heartbeat != "none" {
 		if _, err := parseNode(c.Heartbeat); err != nil {
@@ -193,7 +216,7 @@ func (s Signal) Check() []plant.Fault {
 	if s.Offset != nil && !finite(*s.Offset) {
 		add("offset", strconv.FormatFloat(*s.Offset, 'g', -1, 64), "a finite number")
 	}
-	return faults
+	return append(faults, s.checkPercent()...)
 }
 
 // checkSignalName allows dots between the parts that plant.CheckID allows.

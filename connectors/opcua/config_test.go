@@ -81,7 +81,7 @@ func TestSignalFaults(t *testing.T) {
 			}
 		})
 	}
-	twice := checkSignals([]Signal{{Name: "a", Node: "i=1", Type: "int32"}, {Name: "a", Node: "i=2", Type: "int32"}})
+	twice := checkSignals([]Signal{{Name: "a", Node: "i=1", Type: "int32"}, {Name: "a", Node: "i=2", Type: "int32"}}, nil)
 	if len(twice) != 1 || twice[0].Key != "signals[1].name" {
 		t.Errorf("a name given twice: %v", twice)
 	}

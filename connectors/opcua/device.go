@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -30,12 +31,15 @@ type Device struct {
 
 	signals []signal
 	targets []target
-	active  []int             // targets of the regular rounds
-	nodes   []*ua.ReadValueID // theirs
+	ways    []way // the device's own, and its groups
+	away    int   // parked ones among the polled targets
+	listens bool  // some targets are subscribed
 
-	session *session      // nil while not connected
-	sub     *subscription // in mode subscribe, while connected
+	session *session // nil while not connected
+	feeds   []*feed  // its subscriptions, while connected
 	stamper stamper
+	audit   audit
+	tally   tally
 	offset  atomic.Int64
 	warned  bool // of the clock
 	sift    bool // something could not be decoded: nodes are read one by one before they are subscribed
@@ -48,18 +52,30 @@ type signal struct {
 	decoder
 	history history
 	told    bool // since the last connection
+	deadband
 }
 
 // target is a node that one or more signals are taken from.
 type target struct {
 	text    string // as configured
 	node    node
+	way     int             // how it is read
+	polled  bool            // it is read, not subscribed
 	signals []int           // that are taken from it
 	read    *ua.ReadValueID // nil while it is not resolved
 	parked  string          // why it is not in the regular rounds
 	retry   time.Time       // when a parked one is tried again
 	data    *ua.DataValue   // of the round in hand
 	item    uint32          // monitored item; 0 for none
+	monitored
+}
+
+// monitored is what is known of a target that is subscribed.
+type monitored struct {
+	sampling time.Duration // as revised by the server
+	queue    int           // as revised by the server
+	filtered bool          // the server applies the deadband
+	lost     int           // values that the server's queue had no room for, ever
 }
 
 // New gives a device with a session of its own: a pool of one.
@@ -68,7 +84,7 @@ func New(machine string, every time.Duration, cfg Config, signals []Signal, log 
 }
 
 // checkSignals checks each signal, and that no two share a name.
-func checkSignals(signals []Signal) []plant.Fault {
+func checkSignals(signals []Signal, groups []Group) []plant.Fault {
 	var faults []plant.Fault
 	seen := make(map[string]bool, len(signals))
 	for i, s := range signals {
@@ -78,6 +94,9 @@ func checkSignals(signals []Signal) []plant.Fault {
 			faults = append(faults, plant.Fault{Key: key + ".name", Found: quoted(s.Name), Allowed: "a name that no other signal has"})
 		}
 		seen[s.Name] = true
+		if s.Group != "" && !slices.ContainsFunc(groups, func(g Group) bool { return g.Name == s.Group }) {
+			faults = append(faults, plant.Fault{Key: key + ".group", Found: quoted(s.Group), Allowed: "one of the device's groups"})
+		}
 	}
 	return faults
 }
@@ -85,20 +104,25 @@ func checkSignals(signals []Signal) []plant.Fault {
 func newDevice(machine string, every time.Duration, cfg Config, signals []Signal, l *link, log *slog.Logger) (*Device, error) {
 	d := &Device{machine: machine, cfg: cfg, link: l, log: log.With("machine", machine),
 		signals: make([]signal, len(signals)), names: make([]plant.Signal, len(signals))}
-	known := make(map[string]int, len(signals))
+	type key struct {
+		node string
+		way  int
+	}
+	known := make(map[key]int, len(signals))
+	ways := d.makeWays(every, signals)
 	for i, s := range signals {
 		n, err := parseNode(s.Node)
 		if err != nil {
 			return nil, err
 		}
-		t, ok := known[s.Node]
+		t, ok := known[key{s.Node, ways[i]}]
 		if !ok {
 			t = len(d.targets)
-			known[s.Node] = t
-			d.targets = append(d.targets, target{text: s.Node, node: n})
+			known[key{s.Node, ways[i]}] = t
+			d.targets = append(d.targets, target{text: s.Node, node: n, way: ways[i]})
 		}
 		d.targets[t].signals = append(d.targets[t].signals, i)
-		d.signals[i] = signal{name: s.Name, target: t, decoder: newDecoder(s)}
+		d.signals[i] = signal{name: s.Name, target: t, decoder: newDecoder(s), deadband: newDeadband(s)}
 		d.names[i] = plant.Signal{Name: s.Name, Kind: d.signals[i].kind(), Unit: s.Unit, Description: s.Description}
 	}
 	return d, nil
@@ -149,14 +173,17 @@ func (d *Device) prepare(ctx context.Context, s *session) error {
 	if err := d.resolve(ctx, s, time.Now()); err != nil {
 		return err
 	}
-	if d.cfg.Mode == ModeSubscribe {
-		return d.subscribe(ctx, s)
+	if err := d.findRanges(ctx, s); err != nil {
+		return err
 	}
-	return nil
+	err := d.subscribe(ctx, s)
+	d.account()
+	return err
 }
 
-// Poll takes one look at the signals and appends a reading of each (in mode
-// subscribe: of each change since the last call) to into. After an error the
+// Poll takes one look at the signals and appends to into a reading of each that
+// is polled and due, and of each reported change since the last call of those
+// that are subscribed. After an error the
 // device must be connected again; nothing of the round counts then.
 func (d *Device) Poll(ctx context.Context, into []plant.Reading) (round plant.Round, err error) {
 	begin := time.Now()
@@ -165,17 +192,30 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (round plant.Ro
 	if s == nil {
 		return plant.Round{}, fmt.Errorf("poll %s: %w", d.Endpoint(), errNotConnected)
 	}
-	look := d.look
-	if d.cfg.Mode == ModeSubscribe {
-		look = d.drain
-	}
 	if err = s.broken(); err == nil {
-		round, err = look(ctx, s, begin, into)
+		round, err = d.round(ctx, s, begin, into)
 	}
 	if err != nil {
 		return plant.Round{}, fmt.Errorf("poll %s: %w", d.Endpoint(), d.lost(ctx, s, err))
 	}
 	return round, nil
+}
+
+// round takes what the server reported, and reads what is polled and due.
+func (d *Device) round(ctx context.Context, s *session, begin time.Time, into []plant.Reading) (plant.Round, error) {
+	missed := 0
+	if d.listens || len(d.feeds) > 0 {
+		var err error
+		if into, missed, err = d.drain(ctx, s, begin, into); err != nil {
+			return plant.Round{}, err
+		}
+	}
+	into, err := d.look(ctx, s, begin, into)
+	if err != nil {
+		return plant.Round{}, err
+	}
+	d.count(begin)
+	return plant.Round{Readings: into, Through: d.stamper.floor, Missed: missed}, nil
 }
 
 // guard turns a panic into an error, and notes that a look failed: whoever
@@ -227,10 +267,10 @@ func (d *Device) release() {
 		return
 	}
 	d.session = nil
-	if d.sub != nil {
-		s.publisher.remove(d.sub, d.cfg.Timeout)
-		d.sub = nil
+	for _, f := range d.feeds {
+		s.publisher.remove(f.sub, d.cfg.Timeout)
 	}
+	d.unfeed()
 	d.link.release(s)
 }
 

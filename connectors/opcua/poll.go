@@ -3,6 +3,7 @@ package opcua
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -10,28 +11,42 @@ import (
 	"linetwin/plant"
 )
 
-// look reads every signal once.
-func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []plant.Reading) (plant.Round, error) {
+// look reads the polled signals whose time has come.
+func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []plant.Reading) ([]plant.Reading, error) {
+	due := false
+	for i := range d.ways {
+		due = d.ways[i].begin(begin) || due
+	}
+	if !due && (d.listens || len(d.feeds) > 0) {
+		return into, nil // reports alone tell up to when all is known
+	}
 	if err := d.readTargets(ctx, s, begin); err != nil {
-		return plant.Round{}, err
+		return nil, err
 	}
 	// What the server stamped with a clock that runs behind ours is complete
-	// only up to that clock's time.
+	// only up to that clock's time, and what a subscription may yet tell is not
+	// to be claimed before.
 	offset, trusted := d.note(s)
-	through := plant.At(begin)
+	through := d.vouched(plant.At(begin))
 	if trusted && offset < 0 {
 		through = through.Add(offset)
 	}
 	d.stamper.begin(through, trusted)
 	for i := range d.signals {
-		into = append(into, d.reading(i))
+		if t := &d.targets[d.signals[i].target]; t.polled && d.ways[t.way].now {
+			into = d.tell(into, i)
+		}
 	}
 	d.stamper.end()
-	return plant.Round{Readings: into, Through: d.stamper.through, Missed: 0}, nil
+	for i := range d.ways {
+		d.ways[i].done(begin)
+	}
+	return into, nil
 }
 
-// reading makes the reading of a signal from what its node has.
-func (d *Device) reading(i int) plant.Reading {
+// tell appends the reading of a signal from what its node has, unless it is
+// within the signal's deadband.
+func (d *Device) tell(into []plant.Reading, i int) []plant.Reading {
 	sg := &d.signals[i]
 	t := &d.targets[sg.target]
 	r := plant.Reading{Machine: d.machine, Signal: sg.name}
@@ -44,26 +59,35 @@ func (d *Device) reading(i int) plant.Reading {
 			source = plant.At(t.data.SourceTimestamp)
 		}
 	}
+	if sg.told && sg.holds(&r, &sg.history.last) {
+		return into
+	}
 	sg.told = true
-	return d.stamper.stamp(&sg.history, r, source)
+	return append(into, d.stamper.stamp(&sg.history, r, source))
 }
 
-// readTargets reads the nodes of the regular rounds, and those parked ones
-// whose time has come.
+// readTargets reads the nodes whose turn it is, and those parked ones among
+// them whose time has come.
 func (d *Device) readTargets(ctx context.Context, s *session, now time.Time) error {
-	if err := d.readInBatches(ctx, s, d.active, d.nodes, now); err != nil {
-		return err
+	changed := false
+	for i := range d.ways {
+		w := &d.ways[i]
+		if !w.now || len(w.active) == 0 {
+			continue
+		}
+		if err := d.readInBatches(ctx, s, w, now); err != nil {
+			return err
+		}
+		changed = d.parkUnknown(w.active, now) || changed
+		for j := 0; !changed && j < len(w.active); j++ {
+			changed = d.targets[w.active[j]].parked != ""
+		}
 	}
-	changed := d.parkUnknown(d.active, now)
-	due := d.due(now)
-	if len(due) > 0 {
+	if due := d.due(now); len(due) > 0 {
 		if err := d.readDue(ctx, s, due, now); err != nil {
 			return err
 		}
 		changed = true
-	}
-	for i := 0; !changed && i < len(d.active); i++ {
-		changed = d.targets[d.active[i]].parked != ""
 	}
 	if changed {
 		d.regroup()
@@ -72,14 +96,14 @@ func (d *Device) readTargets(ctx context.Context, s *session, now time.Time) err
 	return nil
 }
 
-// due lists the parked targets to be tried again.
+// due lists the parked targets among the polled ones to be tried again.
 func (d *Device) due(now time.Time) []int {
-	if len(d.active) == len(d.targets) {
+	if d.away == 0 {
 		return nil
 	}
 	var due []int
 	for i := range d.targets {
-		if t := &d.targets[i]; t.parked != "" && !now.Before(t.retry) {
+		if t := &d.targets[i]; t.polled && t.parked != "" && d.ways[t.way].now && !now.Before(t.retry) {
 			due = append(due, i)
 		}
 	}
@@ -89,13 +113,8 @@ func (d *Device) due(now time.Time) []int {
 // readDue tries parked targets, each in a request of its own so that one that
 // cannot be decoded does not take others with it.
 func (d *Device) readDue(ctx context.Context, s *session, due []int, now time.Time) error {
-	for _, i := range due {
-		if d.targets[i].read == nil {
-			if err := d.find(ctx, s, now); err != nil {
-				return err
-			}
-			break
-		}
+	if err := d.find(ctx, s, due, now); err != nil {
+		return err
 	}
 	for _, i := range due {
 		t := &d.targets[i]
@@ -105,7 +124,7 @@ func (d *Device) readDue(ctx context.Context, s *session, due []int, now time.Ti
 		}
 		was := t.parked
 		t.parked = ""
-		if err := d.readBatch(ctx, s, []int{i}, []*ua.ReadValueID{t.read}, now); err != nil {
+		if err := d.readSome(ctx, s, []int{i}, now); err != nil {
 			t.parked = was
 			return err
 		}
@@ -128,17 +147,28 @@ func (d *Device) parkUnknown(targets []int, now time.Time) bool {
 	return parked
 }
 
-func (d *Device) readInBatches(ctx context.Context, s *session, targets []int, nodes []*ua.ReadValueID, now time.Time) error {
-	for len(targets) > 0 {
-		n := d.cfg.Batch
-		if n == 0 {
-			n = int(s.reads.Load())
+// readInBatches reads the regular targets of a way in as few requests as the
+// server allows.
+func (d *Device) readInBatches(ctx context.Context, s *session, w *way, now time.Time) error {
+	most := d.cfg.Batch
+	if most == 0 {
+		most = int(s.reads.Load())
+	}
+	if most != w.most || w.batches == nil {
+		w.most, w.batches = most, nil
+		for from := 0; from < len(w.active); from += most {
+			to := min(from+most, len(w.active))
+			p, err := prepare(w.active[from:to], w.nodes[from:to])
+			if err != nil {
+				return err
+			}
+			w.batches = append(w.batches, p)
 		}
-		n = min(n, len(targets))
-		if err := d.readBatch(ctx, s, targets[:n], nodes[:n], now); err != nil {
+	}
+	for _, p := range w.batches {
+		if err := d.readBatch(ctx, s, p, now); err != nil {
 			return err
 		}
-		targets, nodes = targets[n:], nodes[n:]
 	}
 	return nil
 }
@@ -146,10 +176,10 @@ func (d *Device) readInBatches(ctx context.Context, s *session, targets []int, n
 // readBatch reads some nodes in one request. If the server finds that too
 // much, or the answer cannot be decoded, it reads each half, down to the node
 // that is to blame, which is parked.
-func (d *Device) readBatch(ctx context.Context, s *session, targets []int, nodes []*ua.ReadValueID, now time.Time) error {
-	data, err := s.readAll(ctx, d.cfg.Timeout, &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnBoth, NodesToRead: nodes})
+func (d *Device) readBatch(ctx context.Context, s *session, p *prepared, now time.Time) error {
+	data, err := s.values(ctx, d.cfg.Timeout, p, len(p.targets))
 	if err == nil {
-		for i, t := range targets {
+		for i, t := range p.targets {
 			d.targets[t].data = data[i]
 		}
 		return nil
@@ -159,19 +189,34 @@ func (d *Device) readBatch(ctx context.Context, s *session, targets []int, nodes
 	if !large && !errors.As(err, &garbled) {
 		return err
 	}
-	if len(targets) == 1 {
-		d.park(targets[0], err.Error(), now)
+	if len(p.targets) == 1 {
+		d.park(p.targets[0], err.Error(), now)
 		return nil
 	}
-	half := len(targets) / 2
+	half := len(p.targets) / 2
 	if large {
 		s.reads.Store(min(s.reads.Load(), int64(half)))
 		d.cfg.Batch = min(d.cfg.Batch, half)
 	}
-	if err := d.readBatch(ctx, s, targets[:half], nodes[:half], now); err != nil {
+	for piece := range slices.Chunk(p.targets, half) {
+		if err := d.readSome(ctx, s, piece, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readSome reads targets that are not the regular ones of a way.
+func (d *Device) readSome(ctx context.Context, s *session, targets []int, now time.Time) error {
+	nodes := make([]*ua.ReadValueID, len(targets))
+	for i, t := range targets {
+		nodes[i] = d.targets[t].read
+	}
+	p, err := prepare(targets, nodes)
+	if err != nil {
 		return err
 	}
-	return d.readBatch(ctx, s, targets[half:], nodes[half:], now)
+	return d.readBatch(ctx, s, p, now)
 }
 
 // tooLarge tells whether the server could not take or answer so much at once.

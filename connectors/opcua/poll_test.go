@@ -258,8 +258,8 @@ func TestRestartWithMovedNamespace(t *testing.T) {
 	if err := d.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r := poll(t, d); r.Readings[0].Value != plant.Integer(2) || d.nodes[0].NodeID.Namespace() != 4 {
-		t.Errorf("after the restart: %v from namespace %d", r.Readings, d.nodes[0].NodeID.Namespace())
+	if r := poll(t, d); r.Readings[0].Value != plant.Integer(2) || d.ways[0].nodes[0].NodeID.Namespace() != 4 {
+		t.Errorf("after the restart: %v from namespace %d", r.Readings, d.ways[0].nodes[0].NodeID.Namespace())
 	}
 }
 
@@ -298,8 +298,8 @@ func TestConnectErrors(t *testing.T) {
 func TestBrowsePath(t *testing.T) {
 	s := useServer(t)
 	d := connected(t, s, Config{}, Signal{Name: "clock", Node: "path:/Objects/Server/ServerStatus/CurrentTime", Type: "datetime"})
-	if r := poll(t, d); r.Readings[0].Quality != plant.Good || d.nodes[0].NodeID.IntID() != 2258 {
-		t.Errorf("%v from %v", r.Readings, d.nodes[0].NodeID)
+	if r := poll(t, d); r.Readings[0].Quality != plant.Good || d.ways[0].nodes[0].NodeID.IntID() != 2258 {
+		t.Errorf("%v from %v", r.Readings, d.ways[0].nodes[0].NodeID)
 	}
 }
 

@@ -38,7 +38,7 @@ func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals [
 	if len(signals) == 0 {
 		faults = append(faults, plant.Fault{Key: "signals", Allowed: "at least one"})
 	}
-	faults = append(faults, checkSignals(signals)...)
+	faults = append(faults, checkSignals(signals, cfg.Groups)...)
 	if err := faultsError(machine, faults); err != nil {
 		return nil, err
 	}
@@ -48,11 +48,15 @@ func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals [
 	p.mu.Lock()
 	l := p.links[opt]
 	if l == nil {
-		l = &link{opt: opt, pki: p.pki, log: p.log}
+		l = &link{opt: opt, pki: p.pki, log: p.log, items: map[string]int{}}
 		l.opt.left = new(leftovers)
 		p.links[opt] = l
 	}
+	err := faultsError(machine, l.checkItems(machine, cfg.filled(every), signals))
 	p.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	return newDevice(machine, every, cfg.filled(every), signals, l, p.log)
 }
 
@@ -61,6 +65,8 @@ type link struct {
 	opt options
 	pki *PKI
 	log *slog.Logger
+
+	items map[string]int // what each machine subscribes; guarded by the pool
 
 	mu   sync.Mutex
 	live *session

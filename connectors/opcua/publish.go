@@ -97,7 +97,7 @@ func (p *publisher) create(ctx context.Context, timeout, publishing time.Duratio
 	s := p.session
 	res, err := s.call(ctx, timeout, &ua.CreateSubscriptionRequest{
 		RequestedPublishingInterval: float64(publishing) / float64(time.Millisecond),
-		RequestedMaxKeepAliveCount:  keepAlives, RequestedLifetimeCount: 10 * keepAlives, PublishingEnabled: true})
+		RequestedMaxKeepAliveCount:  keepAliveCount(publishing), RequestedLifetimeCount: 10 * keepAlives, PublishingEnabled: true})
 	if err != nil {
 		return nil, fmt.Errorf("create subscription: %w", err)
 	}
@@ -245,7 +245,7 @@ func (p *publisher) deliver(sub *subscription, res *ua.PublishResponse, at time.
 		case *ua.DataChangeNotification:
 			n.items = append(n.items, v.MonitoredItems...)
 		case *ua.StatusChangeNotification:
-			if severity(v.Status) == plant.Bad {
+			if severity(v.Status) == plant.Bad || v.Status&0xFFFF0000 == ua.StatusGoodSubscriptionTransferred {
 				sub.fail(fmt.Errorf("the server ended the subscription: %s", statusName(v.Status)))
 			}
 		}

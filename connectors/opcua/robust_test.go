@@ -43,18 +43,28 @@ func startOddServer(t *testing.T) *oddServer {
 	return s
 }
 
+// translate takes two paths at a time, and chokes on one name.
 func (s *oddServer) translate(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
-	e := r.(*ua.TranslateBrowsePathsToNodeIDsRequest).BrowsePaths[0].RelativePath.Elements
-	res := &ua.BrowsePathResult{StatusCode: ua.StatusBadNoMatch}
-	switch last := e[len(e)-1].TargetName; {
-	case last.NamespaceIndex == s.space.ID() && last.Name == "State":
-		res = &ua.BrowsePathResult{Targets: []*ua.BrowsePathTarget{
-			{TargetID: ua.NewStringExpandedNodeID(s.space.ID(), "elsewhere"), RemainingPathIndex: 1},
-			{TargetID: ua.NewStringExpandedNodeID(s.space.ID(), "state"), RemainingPathIndex: 0xFFFFFFFF}}}
-	case last.Name == "Far":
-		res = &ua.BrowsePathResult{Targets: []*ua.BrowsePathTarget{{TargetID: ua.NewStringExpandedNodeID(1, "x"), RemainingPathIndex: 1}}}
+	paths := r.(*ua.TranslateBrowsePathsToNodeIDsRequest).BrowsePaths
+	if len(paths) > 2 {
+		return nil, ua.StatusBadTooManyOperations
 	}
-	return &ua.TranslateBrowsePathsToNodeIDsResponse{ResponseHeader: header(r, 0), Results: []*ua.BrowsePathResult{res}}, nil
+	res := &ua.TranslateBrowsePathsToNodeIDsResponse{ResponseHeader: header(r, 0)}
+	for _, p := range paths {
+		one := &ua.BrowsePathResult{StatusCode: ua.StatusBadNoMatch}
+		switch last := p.RelativePath.Elements[len(p.RelativePath.Elements)-1].TargetName; {
+		case last.NamespaceIndex == s.space.ID() && last.Name == "State":
+			one = &ua.BrowsePathResult{Targets: []*ua.BrowsePathTarget{
+				{TargetID: ua.NewStringExpandedNodeID(s.space.ID(), "elsewhere"), RemainingPathIndex: 1},
+				{TargetID: ua.NewStringExpandedNodeID(s.space.ID(), "state"), RemainingPathIndex: 0xFFFFFFFF}}}
+		case last.Name == "Far":
+			one = &ua.BrowsePathResult{Targets: []*ua.BrowsePathTarget{{TargetID: ua.NewStringExpandedNodeID(1, "x"), RemainingPathIndex: 1}}}
+		case last.Name == "Choke":
+			return &ua.TranslateBrowsePathsToNodeIDsResponse{ResponseHeader: header(r, 0)}, nil // no result for anyone
+		}
+		res.Results = append(res.Results, one)
+	}
+	return res, nil
 }
 
 func TestPathsThatTheServerResolves(t *testing.T) {
@@ -62,10 +72,11 @@ func TestPathsThatTheServerResolves(t *testing.T) {
 	s.space.set("s=state", int32(6))
 	d := connected(t, s.testServer, Config{}, Signal{Name: "uri", Node: "path:/Objects/{" + spaceURI + "}State", Type: "int32"},
 		Signal{Name: "index", Node: "path:/Objects/2:State", Type: "int32"}, Signal{Name: "none", Node: "path:/Objects/2:Other", Type: "int32"},
-		Signal{Name: "far", Node: "path:/Objects/2:Far", Type: "int32"}, Signal{Name: "nowhere", Node: "path:/{urn:x}a", Type: "int32"})
-	want := []string{"", "", "browse path: BadNoMatch", "browse path: it leads to another server", `the server has no namespace "urn:x"`}
+		Signal{Name: "far", Node: "path:/Objects/2:Far", Type: "int32"}, Signal{Name: "nowhere", Node: "path:/{urn:x}a", Type: "int32"},
+		Signal{Name: "choke", Node: "path:/2:Choke", Type: "int32"}, Signal{Name: "last", Node: "path:/2:State", Type: "int32"})
+	want := []string{"", "", "browse path: BadNoMatch", "browse path: it leads to another server", `the server has no namespace "urn:x"`, "does not fit", ""}
 	for i, r := range poll(t, d).Readings {
-		if r.Reason != want[i] || want[i] == "" && r.Value != plant.Integer(6) {
+		if !strings.Contains(r.Reason, want[i]) || (want[i] == "") != (r.Reason == "") || want[i] == "" && r.Value != plant.Integer(6) {
 			t.Errorf("%s: %v %q", r.Signal, r.Value, r.Reason)
 		}
 	}
@@ -130,9 +141,75 @@ func TestSubscriptionLimits(t *testing.T) {
 	}
 	for i := range 10 {
 		r := got[fmt.Sprintf("s%d", i)]
-		if bad := i == 3; bad != (r.Reason == "BadTooManyMonitoredItems") || !bad && r.Value != plant.Integer(int64(i)) {
+		if r.Value != plant.Integer(int64(i)) {
 			t.Errorf("%+v", r)
 		}
+	}
+	s.space.set("s=s3", int32(33))
+	gather(t, d, func(all []plant.Reading) bool {
+		return slices.ContainsFunc(all, func(r plant.Reading) bool { return r.Signal == "s3" && r.Value == plant.Integer(33) })
+	})
+	if want := "polled in place of subscribed, because the server says BadTooManyMonitoredItems: s3"; !slices.Contains(d.Notes(), want) {
+		t.Errorf("notes %q, want %q", d.Notes(), want)
+	}
+}
+
+// A server that takes no item at all has every node polled; one that takes
+// some has the rest polled, found in halves.
+func TestServerThatIsFull(t *testing.T) {
+	var room atomic.Int64
+	var s *testServer
+	s = startServer(t, serverOptions{handlers: map[uint16]server.Handler{
+		id.CreateMonitoredItemsRequest_Encoding_DefaultBinary: func(sc *uasc.SecureChannel, r ua.Request, n uint32) (ua.Response, error) {
+			if want := int64(len(r.(*ua.CreateMonitoredItemsRequest).ItemsToCreate)); room.Add(-want) < 0 {
+				room.Add(want)
+				return nil, ua.StatusBadTooManyMonitoredItems
+			}
+			return s.MonitoredItemService.CreateMonitoredItems(sc, r, n)
+		},
+	}})
+	var signals []Signal
+	for i := range 10 {
+		signals = append(signals, Signal{Name: fmt.Sprintf("s%d", i), Node: nsu(fmt.Sprintf("s=s%d", i)), Type: "int32"})
+	}
+	for i := range 10 {
+		s.space.set(fmt.Sprintf("s=s%d", i), int32(-1))
+	}
+	for _, c := range []struct{ room, polled, feeds int }{{0, 10, 0}, {4, 6, 1}, {100, 0, 1}} {
+		t.Run(fmt.Sprint(c.room), func(t *testing.T) {
+			d := newTestDevice(t, s, subscribing(), signals...)
+			waitFor(t, func() bool {
+				room.Store(int64(c.room))
+				return d.Connect(t.Context()) == nil
+			})
+			for round := range int32(3) {
+				for i := range int32(10) {
+					s.space.set(fmt.Sprintf("s=s%d", i), 100*round+i)
+				}
+				seen := map[string]plant.Value{}
+				gather(t, d, func(all []plant.Reading) bool {
+					for _, r := range all {
+						seen[r.Signal] = r.Value
+					}
+					for i := range 10 {
+						if seen[fmt.Sprintf("s%d", i)] != plant.Integer(int64(100*round)+int64(i)) {
+							return false
+						}
+					}
+					return true
+				})
+			}
+			polled := 0
+			for i := range d.targets {
+				if d.targets[i].polled {
+					polled++
+				}
+			}
+			if polled != c.polled || len(d.feeds) != c.feeds {
+				t.Errorf("%d are polled over %d subscriptions, want %d and %d; notes %q", polled, len(d.feeds), c.polled, c.feeds, d.Notes())
+			}
+			d.Close()
+		})
 	}
 }
 
@@ -141,14 +218,14 @@ func TestPanicsBecomeErrors(t *testing.T) {
 	s.space.set("s=a", int32(1))
 	d := connected(t, s, Config{}, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
 	held := d.session
-	d.cfg.Mode = ModeSubscribe // without a subscription
+	d.signals[0].target = 9 // which is not there
 	if _, err := d.Poll(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "panic") {
 		t.Errorf("poll: %v", err)
 	}
 	if held.broken() == nil {
 		t.Error("the session goes on after a panic")
 	}
-	d.cfg.Mode = ModePoll
+	d.signals[0].target = 0
 	if err := d.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +307,7 @@ func TestChannelAnswers(t *testing.T) {
 	if _, err := c.call(context.Background(), &ua.ReadRequest{}, nil); err != errClosed {
 		t.Errorf("a call over a closed channel: %v", err)
 	}
-	if _, err := encodeMessage(nil); err == nil {
+	if _, err := appendMessage(nil, nil); err == nil {
 		t.Error("nothing is encoded as a request")
 	}
 }

@@ -134,7 +134,7 @@ func TestEncryptedPolicies(t *testing.T) {
 		}
 		nodes := make([]*ua.ReadValueID, 4000)
 		for i := range nodes {
-			nodes[i] = d.nodes[0]
+			nodes[i] = d.ways[0].nodes[0]
 		}
 		res, err := d.session.readAll(t.Context(), 20*time.Second, &ua.ReadRequest{NodesToRead: nodes})
 		if err != nil || res[3999].Value.Int() != 42 {

@@ -52,8 +52,8 @@ type session struct {
 	gate     sync.RWMutex // closed while the channel's token is renewed
 	used     atomic.Int64 // when the server last answered, in ns since 1970
 
-	reads    atomic.Int64 // nodes that the server takes in one Read, as far as known
-	monitors atomic.Int64 // and in one CreateMonitoredItems
+	limits
+	filters filters // what deadbands it has refused
 
 	publisher publisher
 	cancel    context.CancelFunc
@@ -205,27 +205,6 @@ func (s *session) checkServer(res *ua.CreateSessionResponse, own *identity, nonc
 	return k.sealOf(res)
 }
 
-// askLimits reads what the server can take in one request (Part 5, 6.3.11).
-// Many do not say.
-func (s *session) askLimits(ctx context.Context, timeout time.Duration) error {
-	s.reads.Store(defaultBatch)
-	s.monitors.Store(defaultBatch)
-	res, err := s.read(ctx, timeout,
-		ua.NewNumericNodeID(0, id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead),
-		ua.NewNumericNodeID(0, id.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall))
-	if err != nil {
-		return fmt.Errorf("read operation limits: %w", err)
-	}
-	for i, to := range []*atomic.Int64{&s.reads, &s.monitors} {
-		if dv := res[i]; severity(dv.Status) == plant.Good && dv.Value != nil {
-			if n, ok := dv.Value.Value().(uint32); ok && n > 0 {
-				to.Store(int64(min(n, mostBatch)))
-			}
-		}
-	}
-	return nil
-}
-
 // call calls a service within the session and within timeout.
 func (s *session) call(ctx context.Context, timeout time.Duration, req ua.Request) (ua.Response, error) {
 	s.gate.RLock()
@@ -252,6 +231,11 @@ func (s *session) read(ctx context.Context, timeout time.Duration, nodes ...*ua.
 }
 
 func (s *session) readAll(ctx context.Context, timeout time.Duration, req *ua.ReadRequest) ([]*ua.DataValue, error) {
+	return s.values(ctx, timeout, req, len(req.NodesToRead))
+}
+
+// values sends a request to read so many nodes.
+func (s *session) values(ctx context.Context, timeout time.Duration, req ua.Request, nodes int) ([]*ua.DataValue, error) {
 	res, err := s.call(ctx, timeout, req)
 	if err != nil {
 		return nil, err
@@ -260,8 +244,8 @@ func (s *session) readAll(ctx context.Context, timeout time.Duration, req *ua.Re
 	if !ok {
 		return nil, undecodableError{fmt.Errorf("the answer is a %T", res)}
 	}
-	if len(r.Results) != len(req.NodesToRead) {
-		return nil, protocolError{fmt.Errorf("asked for %d values, the server sent %d", len(req.NodesToRead), len(r.Results))}
+	if len(r.Results) != nodes {
+		return nil, protocolError{fmt.Errorf("asked for %d values, the server sent %d", nodes, len(r.Results))}
 	}
 	return r.Results, nil
 }

@@ -15,31 +15,127 @@ import (
 // heartbeatHandle is the client handle of the heartbeat; the target i has i+1.
 const heartbeatHandle = 0
 
-// subscribe makes the device's subscription and waits until the server has
+// feed is a subscription as its device sees it. Groups that shall report in
+// the same rhythm share one.
+type feed struct {
+	sub        *subscription
+	publishing time.Duration // as asked for
+	sampling   time.Duration // changes are vouched for up to so long before a report
+	heard      time.Time     // when the server reported last
+	pulse
+}
+
+// subscribe makes the device's subscriptions and waits until the server has
 // reported something, so that a connected device is one whose data flows.
 func (d *Device) subscribe(ctx context.Context, s *session) error {
-	sub, err := s.publisher.create(ctx, d.cfg.Timeout, d.cfg.Publishing)
+	now := time.Now()
+	for i := range d.ways {
+		targets := d.subscribed(i)
+		if len(targets) == 0 {
+			continue
+		}
+		if err := d.feedFor(ctx, s, &d.ways[i]); err != nil {
+			return err
+		}
+		if err := d.sieve(ctx, s, targets, now); err != nil {
+			return err
+		}
+		if err := d.monitor(ctx, s, d.subscribed(i), now); err != nil {
+			return err
+		}
+	}
+	d.regroup()
+	d.prune(s)
+	if err := d.anyLeft(); err != nil || len(d.feeds) == 0 {
+		return err
+	}
+	for _, f := range d.feeds {
+		d.settle(f)
+		if err := d.monitorHeartbeat(ctx, s, f); err != nil {
+			return err
+		}
+	}
+	quickest := slices.MinFunc(d.feeds, func(a, b *feed) int { return int(a.sub.publishing - b.sub.publishing) })
+	return d.first(ctx, s, quickest.sub)
+}
+
+// sieve reads targets before they are subscribed, once something could not be
+// decoded: what is to blame is parked, and spoils no report.
+func (d *Device) sieve(ctx context.Context, s *session, targets []int, now time.Time) error {
+	if !d.sift {
+		return nil
+	}
+	n := d.cfg.Batch
+	if n == 0 {
+		n = int(s.reads.Load())
+	}
+	for piece := range slices.Chunk(targets, n) {
+		if err := d.readSome(ctx, s, piece, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// subscribed lists the targets of a way that the server shall watch.
+func (d *Device) subscribed(way int) []int {
+	var all []int
+	for i := range d.targets {
+		if t := &d.targets[i]; t.way == way && !t.polled && t.read != nil && t.parked == "" {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// feedFor gives a way the subscription with its rhythm.
+func (d *Device) feedFor(ctx context.Context, s *session, w *way) error {
+	for _, f := range d.feeds {
+		if f.publishing == w.Publishing {
+			w.feed = f
+			return nil
+		}
+	}
+	sub, err := s.publisher.create(ctx, d.cfg.Timeout, w.Publishing)
 	if err != nil {
 		return err
 	}
-	d.sub = sub
-	now := time.Now()
-	if d.sift {
-		if err := d.readInBatches(ctx, s, slices.Clone(d.active), slices.Clone(d.nodes), now); err != nil {
-			return err
+	w.feed = &feed{sub: sub, publishing: w.Publishing, heard: time.Now()}
+	d.feeds = append(d.feeds, w.feed)
+	return nil
+}
+
+// unfeed forgets the subscriptions.
+func (d *Device) unfeed() {
+	d.feeds = nil
+	for i := range d.ways {
+		d.ways[i].feed = nil
+	}
+}
+
+// prune gives those subscriptions back for which the server took no node.
+func (d *Device) prune(s *session) {
+	used := map[*feed]bool{}
+	for i := range d.targets {
+		if t := &d.targets[i]; t.item != 0 {
+			used[d.ways[t.way].feed] = true
 		}
-		d.regroup()
 	}
-	if err := d.monitor(ctx, s, d.active, now); err != nil {
-		return err
+	d.feeds = slices.DeleteFunc(d.feeds, func(f *feed) bool {
+		if !used[f] {
+			s.publisher.remove(f.sub, d.cfg.Timeout)
+		}
+		return !used[f]
+	})
+	for i := range d.ways {
+		if w := &d.ways[i]; !used[w.feed] {
+			w.feed = nil
+		}
 	}
-	d.regroup()
-	if err := d.anyLeft(); err != nil {
-		return err
-	}
-	if err := d.monitorHeartbeat(ctx, s, now); err != nil {
-		return err
-	}
+}
+
+// first waits for the first report of a subscription.
+func (d *Device) first(ctx context.Context, s *session, sub *subscription) error {
 	wait := time.NewTimer(2*sub.publishing + d.cfg.Timeout)
 	defer wait.Stop()
 	select {
@@ -52,6 +148,37 @@ func (d *Device) subscribe(ctx context.Context, s *session) error {
 	case <-wait.C:
 		return fmt.Errorf("the subscription reports nothing: %w", errTimeout)
 	}
+}
+
+// settle works out up to how long before a report the server vouches for
+// changes: one sampling interval of the quickest group, as the server revised
+// it. What is sampled far more slowly has a resolution of its own.
+func (d *Device) settle(f *feed) {
+	quickest := -1
+	for i := range d.ways {
+		if w := &d.ways[i]; w.feed == f && (quickest < 0 || w.Sampling < d.ways[quickest].Sampling) {
+			quickest = i
+		}
+	}
+	asked := d.ways[quickest].Sampling
+	f.sampling = asked
+	for i := range d.targets {
+		if t := &d.targets[i]; t.way == quickest && t.item != 0 && t.sampling <= max(4*asked, mostLag) {
+			f.sampling = max(f.sampling, t.sampling)
+		}
+	}
+}
+
+// vouched gives up to when a look that began at a time may claim to know all:
+// no further than the subscriptions have reported. Slow ones are not waited
+// for, theirs is a resolution of their own.
+func (d *Device) vouched(began plant.Time) plant.Time {
+	for _, f := range d.feeds {
+		if f.sub.publishing+f.sampling <= mostLag {
+			began = min(began, plant.At(f.heard).Add(-f.sampling))
+		}
+	}
+	return began
 }
 
 // monitor has the server watch targets. Those that it refuses are parked.
@@ -71,42 +198,86 @@ func (d *Device) monitor(ctx context.Context, s *session, targets []int, now tim
 	return nil
 }
 
+// monitorBatch has the server watch targets of one way.
 func (d *Device) monitorBatch(ctx context.Context, s *session, targets []int, now time.Time) error {
+	w := &d.ways[d.targets[targets[0]].way]
 	items := make([]*ua.MonitoredItemCreateRequest, len(targets))
 	for i, t := range targets {
-		items[i] = d.item(d.targets[t].read, uint32(t)+1, d.cfg.Sampling, d.cfg.Queue)
+		items[i] = newItem(d.targets[t].read, uint32(t)+1, w.Sampling, w.Queue)
+		d.filter(s, t, items[i])
 	}
-	results, err := d.createItems(ctx, s, items)
-	if tooLarge(err) && len(targets) > 1 {
-		half := len(targets) / 2
-		s.monitors.Store(min(s.monitors.Load(), int64(half)))
-		d.cfg.Batch = min(d.cfg.Batch, half)
-		if err := d.monitorBatch(ctx, s, targets[:half], now); err != nil {
-			return err
-		}
-		return d.monitorBatch(ctx, s, targets[half:], now)
-	}
-	if err != nil {
+	results, err := d.createItems(ctx, s, w.feed.sub, items)
+	large, full := tooLarge(err), refusedAs(err, ua.StatusBadTooManyMonitoredItems)
+	if large && len(targets) == 1 || !large && !full && err != nil {
 		return err
 	}
+	if full && len(targets) == 1 {
+		d.pollInstead(targets[0], statusName(ua.StatusBadTooManyMonitoredItems))
+		return nil
+	}
+	if err != nil {
+		half := len(targets) / 2
+		if large {
+			s.monitors.Store(min(s.monitors.Load(), int64(half)))
+			d.cfg.Batch = min(d.cfg.Batch, half)
+		}
+		for piece := range slices.Chunk(targets, half) {
+			if err := d.monitorBatch(ctx, s, piece, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var unfiltered []int
 	for i, t := range targets {
-		if severity(results[i].StatusCode) == plant.Bad {
-			d.park(t, statusName(results[i].StatusCode), now)
+		if items[i].RequestedParameters.Filter != nil && filterRefused(results[i].StatusCode) {
+			d.refuseFilter(s, t, results[i].StatusCode)
+			unfiltered = append(unfiltered, t)
 			continue
 		}
-		d.targets[t].item, d.targets[t].parked = results[i].MonitoredItemID, ""
+		d.monitored(t, results[i], now)
+		d.targets[t].filtered = items[i].RequestedParameters.Filter != nil
 	}
-	return nil
+	if len(unfiltered) == 0 {
+		return nil
+	}
+	return d.monitorBatch(ctx, s, unfiltered, now)
 }
 
-func (d *Device) item(read *ua.ReadValueID, handle uint32, sampling time.Duration, queue int) *ua.MonitoredItemCreateRequest {
+// monitored takes over what the server made of a target's item.
+func (d *Device) monitored(target int, r *ua.MonitoredItemCreateResult, now time.Time) {
+	t := &d.targets[target]
+	if r.StatusCode&0xFFFF0000 == ua.StatusBadTooManyMonitoredItems {
+		d.pollInstead(target, statusName(r.StatusCode))
+		return
+	}
+	if severity(r.StatusCode) == plant.Bad {
+		d.park(target, statusName(r.StatusCode), now)
+		return
+	}
+	t.item, t.parked = r.MonitoredItemID, ""
+	t.queue, t.sampling = int(r.RevisedQueueSize), 0
+	if ms := r.RevisedSamplingInterval; ms > 0 && ms <= float64(24*time.Hour/time.Millisecond) {
+		t.sampling = time.Duration(ms * float64(time.Millisecond))
+	}
+}
+
+// pollInstead has a target read that the server would not subscribe, until the
+// next connection.
+func (d *Device) pollInstead(target int, why string) {
+	t := &d.targets[target]
+	t.polled, t.item, t.parked = true, 0, ""
+	d.tally.unsubscribed = why
+}
+
+func newItem(read *ua.ReadValueID, handle uint32, sampling time.Duration, queue int) *ua.MonitoredItemCreateRequest {
 	return &ua.MonitoredItemCreateRequest{ItemToMonitor: read, MonitoringMode: ua.MonitoringModeReporting,
 		RequestedParameters: &ua.MonitoringParameters{ClientHandle: handle, DiscardOldest: true, QueueSize: uint32(queue),
 			SamplingInterval: float64(sampling) / float64(time.Millisecond)}}
 }
 
-func (d *Device) createItems(ctx context.Context, s *session, items []*ua.MonitoredItemCreateRequest) ([]*ua.MonitoredItemCreateResult, error) {
-	res, err := s.call(ctx, d.cfg.Timeout, &ua.CreateMonitoredItemsRequest{SubscriptionID: d.sub.id,
+func (d *Device) createItems(ctx context.Context, s *session, sub *subscription, items []*ua.MonitoredItemCreateRequest) ([]*ua.MonitoredItemCreateResult, error) {
+	res, err := s.call(ctx, d.cfg.Timeout, &ua.CreateMonitoredItemsRequest{SubscriptionID: sub.id,
 		TimestampsToReturn: ua.TimestampsToReturnBoth, ItemsToCreate: items})
 	if err != nil {
 		return nil, fmt.Errorf("create monitored items: %w", err)
@@ -120,7 +291,7 @@ func (d *Device) createItems(ctx context.Context, s *session, items []*ua.Monito
 
 // monitorHeartbeat watches the heartbeat node, in the rhythm of the reports. A
 // server without it still sends keep-alives.
-func (d *Device) monitorHeartbeat(ctx context.Context, s *session, now time.Time) error {
+func (d *Device) monitorHeartbeat(ctx context.Context, s *session, f *feed) error {
 	if d.cfg.Heartbeat == "none" {
 		return nil
 	}
@@ -139,11 +310,12 @@ func (d *Device) monitorHeartbeat(ctx context.Context, s *session, now time.Time
 		id, err = n.resolve(namespaces)
 	}
 	if err == nil {
+		f.pulse = pulse{node: readValue(id)}
 		var r []*ua.MonitoredItemCreateResult
-		if r, err = d.createItems(ctx, s, []*ua.MonitoredItemCreateRequest{d.item(readValue(id), heartbeatHandle, d.sub.publishing, 1)}); err != nil {
+		if r, err = d.createItems(ctx, s, f.sub, []*ua.MonitoredItemCreateRequest{newItem(f.node, heartbeatHandle, f.sub.publishing, 1)}); err != nil && !refusedAs(err, ua.StatusBadTooManyMonitoredItems) {
 			return err
 		}
-		if severity(r[0].StatusCode) == plant.Bad {
+		if err == nil && severity(r[0].StatusCode) == plant.Bad {
 			err = errors.New(statusName(r[0].StatusCode))
 		}
 	}
@@ -151,161 +323,4 @@ func (d *Device) monitorHeartbeat(ctx context.Context, s *session, now time.Time
 		d.log.Warn("no heartbeat from the server, only keep-alives", "node", d.cfg.Heartbeat, "reason", err)
 	}
 	return nil
-}
-
-// drain turns what the server reported since the last call into readings.
-func (d *Device) drain(ctx context.Context, s *session, begin time.Time, into []plant.Reading) (plant.Round, error) {
-	notes, missed, heard, err := d.sub.take()
-	if err != nil {
-		return plant.Round{}, err
-	}
-	if err := d.watch(ctx, s, begin.Sub(heard)); err != nil {
-		return plant.Round{}, err
-	}
-	for i := range notes {
-		into, missed = d.report(s, &notes[i], begin, into, missed)
-	}
-	if into, err = d.retryParked(ctx, s, begin, into); err != nil {
-		return plant.Round{}, err
-	}
-	return plant.Round{Readings: into, Through: d.stamper.floor, Missed: missed}, nil
-}
-
-// watch tells when the subscription is silent for too long. After three
-// publishing cycles the server is asked whether it lives; when even a
-// keep-alive is overdue the subscription is dead, whatever the server says.
-func (d *Device) watch(ctx context.Context, s *session, silent time.Duration) error {
-	patience := 3*d.sub.publishing + d.cfg.Timeout
-	if silent <= patience {
-		return nil
-	}
-	if idle := time.Since(time.Unix(0, s.used.Load())); idle > patience {
-		if err := s.alive(ctx, d.cfg.Timeout); err != nil {
-			return fmt.Errorf("the subscription is silent, and so is the server: %w", err)
-		}
-	}
-	if silent > d.sub.keepAlive+patience {
-		return errors.New("the subscription is silent, though the server lives")
-	}
-	return nil
-}
-
-// report makes readings of one report. The server vouches for all changes up
-// to one sampling interval before it reported, and for those it told.
-func (d *Device) report(s *session, n *note, now time.Time, into []plant.Reading, missed int) ([]plant.Reading, int) {
-	_, trusted := d.note(s)
-	latest := plant.At(n.at)
-	if trusted && !n.server.IsZero() {
-		latest = min(latest, plant.At(n.server))
-	}
-	through := latest.Add(-d.cfg.Sampling)
-	if trusted {
-		for _, item := range n.items {
-			if item != nil && item.Value != nil && item.ClientHandle != heartbeatHandle {
-				if t := plant.At(item.Value.SourceTimestamp); t <= latest {
-					through = max(through, t)
-				}
-			}
-		}
-	}
-	d.stamper.begin(through, trusted)
-	for _, item := range n.items {
-		if item == nil || item.Value == nil || item.ClientHandle == heartbeatHandle || int(item.ClientHandle) > len(d.targets) {
-			continue
-		}
-		if overflowed(item.Value.Status) {
-			missed++
-		}
-		into = d.reported(int(item.ClientHandle)-1, item.Value, now, into)
-	}
-	d.stamper.end()
-	return into, missed
-}
-
-// reported makes readings of all signals of a target.
-func (d *Device) reported(target int, data *ua.DataValue, now time.Time, into []plant.Reading) []plant.Reading {
-	t := &d.targets[target]
-	t.data, t.parked = data, ""
-	if unknown(data.Status) {
-		d.park(target, statusName(data.Status), now)
-	}
-	for _, i := range t.signals {
-		into = append(into, d.reading(i))
-	}
-	return into
-}
-
-// retryParked tells of parked targets once, and tries them again when their
-// time has come. If nothing is left, all must be found anew.
-func (d *Device) retryParked(ctx context.Context, s *session, now time.Time, into []plant.Reading) ([]plant.Reading, error) {
-	parked := false
-	for i := range d.signals {
-		sg := &d.signals[i]
-		t := &d.targets[sg.target]
-		if t.parked == "" {
-			continue
-		}
-		parked = true
-		if last := &sg.history.last; !sg.told || last.Quality != plant.Bad || last.Reason != t.parked {
-			d.stamper.begin(max(d.stamper.floor, plant.At(now).Add(-d.cfg.Sampling)), true)
-			into = append(into, d.reading(i))
-			d.stamper.end()
-		}
-	}
-	if !parked {
-		return into, nil
-	}
-	if err := d.anyLeft(); err != nil {
-		return into, err
-	}
-	var due []int
-	for i := range d.targets {
-		if t := &d.targets[i]; t.parked != "" && !now.Before(t.retry) {
-			due = append(due, i)
-		}
-	}
-	if len(due) == 0 {
-		return into, nil
-	}
-	return into, d.monitorAgain(ctx, s, due, now)
-}
-
-// monitorAgain replaces the items of parked targets.
-func (d *Device) monitorAgain(ctx context.Context, s *session, due []int, now time.Time) error {
-	var old []uint32
-	var again []int
-	missing := false
-	for _, i := range due {
-		missing = missing || d.targets[i].read == nil
-	}
-	if missing {
-		if err := d.find(ctx, s, now); err != nil {
-			return err
-		}
-	}
-	for _, i := range due {
-		t := &d.targets[i]
-		if t.item != 0 {
-			old, t.item = append(old, t.item), 0
-		}
-		t.retry = now.Add(retryAfter)
-		if t.read == nil {
-			continue
-		}
-		if d.sift {
-			if err := d.readBatch(ctx, s, []int{i}, []*ua.ReadValueID{t.read}, now); err != nil {
-				return err
-			}
-			if t.data == nil {
-				continue // parked again
-			}
-		}
-		again = append(again, i)
-	}
-	if len(old) > 0 {
-		if _, err := s.call(ctx, d.cfg.Timeout, &ua.DeleteMonitoredItemsRequest{SubscriptionID: d.sub.id, MonitoredItemIDs: old}); err != nil {
-			return fmt.Errorf("delete monitored items: %w", err)
-		}
-	}
-	return d.monitor(ctx, s, again, now)
 }

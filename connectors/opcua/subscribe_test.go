@@ -138,7 +138,7 @@ func TestSubscriptionOnAFrozenServer(t *testing.T) {
 	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	cfg := subscribing()
-	cfg.Timeout = 100 * time.Millisecond
+	cfg.Timeout = 500 * time.Millisecond
 	d := connected(t, s, cfg, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
 	gather(t, d, func(all []plant.Reading) bool { return len(all) == 1 })
 	s.proxy.freeze()
@@ -166,10 +166,10 @@ func TestSubscriptionThatTheServerForgot(t *testing.T) {
 	s := useServer(t)
 	s.space.set("s=a", int32(1))
 	cfg := subscribing()
-	cfg.Timeout = 100 * time.Millisecond
+	cfg.Timeout = 500 * time.Millisecond
 	d := connected(t, s, cfg, Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
 	gather(t, d, func(all []plant.Reading) bool { return len(all) == 1 })
-	s.SubscriptionService.DeleteSubscription(d.sub.id)
+	s.SubscriptionService.DeleteSubscription(d.feeds[0].sub.id)
 	var err error
 	waitFor(t, func() bool {
 		_, err = d.Poll(t.Context(), nil)
@@ -225,7 +225,7 @@ func TestReportTimes(t *testing.T) {
 		{"a clock that went back", 100, 90, []change{{1, 80}}, []int{101}, 101},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := &Device{machine: "m", log: quiet(), cfg: Config{Sampling: 50 * time.Millisecond}, targets: []target{{signals: []int{0}}},
+			d := &Device{machine: "m", log: quiet(), targets: []target{{signals: []int{0}}},
 				signals: []signal{{name: "a", decoder: newDecoder(Signal{Type: "int32"})}}}
 			d.stamper.claimed(plant.At(ms(c.claimed)))
 			d.signals[0].history = history{seen: true, source: plant.At(ms(50)), last: plant.Reading{Machine: "m", Signal: "a", Time: plant.At(ms(60)), Value: plant.Integer(0)}}
@@ -233,7 +233,7 @@ func TestReportTimes(t *testing.T) {
 			for _, x := range c.changes {
 				n.items = append(n.items, &ua.MonitoredItemNotification{ClientHandle: 1, Value: &ua.DataValue{Value: ua.MustVariant(int32(x.value)), SourceTimestamp: ms(x.at)}})
 			}
-			got, missed := d.report(&session{}, &n, ms(c.server), nil, 0)
+			got, missed := d.report(&session{}, &feed{sampling: 50 * time.Millisecond}, &n, nil)
 			var times []int
 			for _, r := range got {
 				times = append(times, int(r.Time.Sub(plant.At(base)).Milliseconds()))
@@ -250,8 +250,8 @@ func TestOverflowIsCounted(t *testing.T) {
 	d := &Device{machine: "m", log: quiet(), targets: []target{{signals: []int{0}}}, signals: []signal{{name: "a", decoder: newDecoder(Signal{Type: "int32"})}}}
 	value := &ua.DataValue{Value: ua.MustVariant(int32(1)), Status: 0x0480}
 	n := note{server: time.Now(), at: time.Now(), items: []*ua.MonitoredItemNotification{{ClientHandle: 1, Value: value}, nil, {ClientHandle: 9, Value: value}, {ClientHandle: 1}}}
-	got, missed := d.report(&session{}, &n, time.Now(), nil, 2)
-	if missed != 3 || len(got) != 1 || got[0].Quality != plant.Good || got[0].Value != plant.Integer(1) {
+	got, missed := d.report(&session{}, &feed{}, &n, nil)
+	if missed != 1 || len(got) != 1 || got[0].Quality != plant.Good || got[0].Value != plant.Integer(1) {
 		t.Errorf("missed %d, readings %v", missed, got)
 	}
 }
@@ -284,6 +284,7 @@ func TestMissingReportFailsTheSubscription(t *testing.T) {
 		{"in order", []*ua.PublishResponse{report(1, 0), report(2, 0)}, ""},
 		{"a hole", []*ua.PublishResponse{report(1, 0), report(3, 0)}, "a report of the subscription is missing"},
 		{"ended", []*ua.PublishResponse{report(1, ua.StatusBadTimeout)}, "the server ended the subscription: BadTimeout"},
+		{"given to another", []*ua.PublishResponse{report(1, ua.StatusGoodSubscriptionTransferred)}, "the server ended the subscription: GoodSubscriptionTransferred"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := publisher{}

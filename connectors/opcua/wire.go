@@ -59,8 +59,8 @@ func plain(err error) error {
 
 // readChunk reads one chunk. The server's error message is an error.
 func (c *channel) readChunk() ([]byte, error) {
-	var head [8]byte
-	if _, err := io.ReadFull(c.conn, head[:]); err != nil {
+	head, err := c.in.Peek(8)
+	if err != nil {
 		return nil, plain(err)
 	}
 	size := binary.LittleEndian.Uint32(head[4:])
@@ -68,8 +68,7 @@ func (c *channel) readChunk() ([]byte, error) {
 		return nil, fmt.Errorf("%w: a chunk of %d bytes", errChunk, size)
 	}
 	b := make([]byte, size)
-	copy(b, head[:])
-	if _, err := io.ReadFull(c.conn, b[8:]); err != nil {
+	if _, err := io.ReadFull(c.in, b); err != nil {
 		return nil, plain(err)
 	}
 	if string(b[:3]) == "ERR" {
