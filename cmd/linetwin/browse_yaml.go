@@ -72,7 +72,9 @@ func section(f *browseFlags, cfg opcua.Config) string {
 }
 
 // quote writes text as YAML has it; ${ is no reference here.
-func quote(s string) string { return strconv.Quote(strings.ReplaceAll(s, "${", "$${")) }
+func quote(s string) string {
+	return strconv.Quote(strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "${", "$${"))
+}
 
 func (s *settings) line(text string) { s.out.WriteString(text + "\n") } // errors show when it is flushed
 

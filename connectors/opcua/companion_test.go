@@ -2,9 +2,9 @@ package opcua
 
 import (
 	"bufio"
-	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,12 +73,49 @@ func browseAll(t *testing.T, e *Explorer, w Walk) ([]Variable, Walked) {
 func TestCompanionOfNodeOPCUA(t *testing.T) {
 	e := explore(t, companionServer(t))
 	all, walked := browseAll(t, e, Walk{})
+	got := map[string]string{}
 	for _, v := range all {
-		m := ""
-		if v.Machine != nil {
-			m = v.Machine.Spec + ":" + v.Machine.Name
+		if v.Machine != nil && !strings.HasPrefix(v.Why, "a node id") {
+			got[v.Machine.Spec+" "+v.Machine.Name+": "+strings.Join(v.Path[len(v.Machine.Path):], "/")] = v.line()
 		}
-		fmt.Println(strings.Join(v.Path, "/"), v.Node, v.Type, v.Why, v.Unit, v.Description, v.Enum, m, v.Role)
 	}
-	fmt.Printf("%+v\n", walked)
+	sameLines(t, got, map[string]string{
+		"Machinery Press: Force":                                                   "float64  unit N range 0 50",
+		"Machinery Press: MachineryItemState/CurrentState":                         "localizedtext  role state",
+		"Machinery Press: MachineryOperationMode/CurrentState":                     "localizedtext  role mode",
+		"PackML Labeller: TagID":                                                   "string ",
+		"PackML Labeller: Admin/AccTimeSinceReset":                                 "int32 ",
+		"PackML Labeller: Admin/ProdProcessedCount":                                " a structure, which no signal can be (PackMLCountDataType) role total",
+		"PackML Labeller: Admin/ProdDefectiveCount":                                " a structure, which no signal can be (PackMLCountDataType) role reject",
+		"PackML Labeller: Admin/StopReason":                                        " a structure, which no signal can be (PackMLAlarmDataType) role fault",
+		"PackML Labeller: BaseStateMachine/CurrentState":                           "localizedtext  role state_top",
+		"PackML Labeller: BaseStateMachine/MachineState/CurrentState":              "localizedtext  role state_upper",
+		"PackML Labeller: BaseStateMachine/MachineState/ExecuteState/CurrentState": "localizedtext  role state",
+		"PackML Labeller: Status/CurMachSpeed":                                     "float32  role speed",
+		"PackML Labeller: Status/MachSpeed":                                        "float32 ",
+		"PackML Labeller: Status/EquipmentBlocked":                                 "boolean ",
+		"PackML Labeller: Status/EquipmentStarved":                                 "boolean ",
+		"PackML Labeller: Status/UnitModeCurrent":                                  "int32  role mode",
+	})
+	if walked.Failed != 0 || walked.Cut {
+		t.Errorf("walked %+v", walked)
+	}
+	var signals []Signal
+	for _, v := range all {
+		if v.Why == "" && (v.Role == RoleState || v.Role == RoleSpeed) {
+			signals = append(signals, Signal{Name: v.Machine.Name, Node: v.Node, Type: v.Type})
+		}
+	}
+	seen, err := e.Look(t.Context(), signals)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	for _, s := range seen {
+		values = append(values, s.Signal+"="+s.Value.String())
+	}
+	slices.Sort(values)
+	if want := "Labeller=120.5 Labeller=Execute Press=Executing"; strings.Join(values, " ") != want {
+		t.Errorf("read %v, want %s", values, want)
+	}
 }

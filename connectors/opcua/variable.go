@@ -3,6 +3,7 @@ package opcua
 import (
 	"context"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gopcua/opcua/ua"
 
@@ -88,6 +89,10 @@ func (w *walker) explain(ctx context.Context, all []candidate) ([]Variable, erro
 		n := len(c.meanings())
 		v.mean(c, meanings[:n])
 		meanings = meanings[n:]
+		if !writable(v.Node) {
+			v.Why = "its node id cannot stand in settings"
+			continue
+		}
 		doubt, err := w.judge(ctx, v, got[i*len(asked):(i+1)*len(asked)])
 		if err != nil {
 			return nil, err
@@ -97,6 +102,13 @@ func (w *walker) explain(ctx context.Context, all []candidate) ([]Variable, erro
 		}
 	}
 	return variables, w.settle(ctx, all, variables, doubtful)
+}
+
+// writable tells whether settings can name a node: its identifier may be empty,
+// or no text.
+func writable(node string) bool {
+	_, err := parseNode(node)
+	return err == nil && utf8.ValidString(node)
 }
 
 // meanings lists those explaining properties that are read.
