@@ -22,6 +22,7 @@ type settings struct {
 	name  string // of the device for what belongs to no machine
 	plain bool   // that device is there
 	twin  bool   // write only the mapping for the twin
+	ids   int    // variables that hold node ids: plumbing, not worth a line each
 
 	machines []*foundMachine
 	known    map[*opcua.Machine]*foundMachine
@@ -82,6 +83,10 @@ func (s *settings) line(text string) { s.out.WriteString(text + "\n") } // error
 func (s *settings) comment(indent, text string) { s.line(indent + "# " + printable(text)) }
 
 func (s *settings) variable(v opcua.Variable) error {
+	if v.Why == opcua.WhyNodeID {
+		s.ids++
+		return nil
+	}
 	if v.Machine != nil {
 		s.machine(v.Machine).take(v, s.names)
 		return nil
@@ -202,6 +207,9 @@ func (s *settings) end(notes []string) error {
 		for _, l := range mapping(s.machines) {
 			s.line("# " + l)
 		}
+	}
+	if s.ids > 0 {
+		notes = append(notes, fmt.Sprintf("%d variables that hold node ids are left out.", s.ids))
 	}
 	for _, n := range notes {
 		s.comment("", n)

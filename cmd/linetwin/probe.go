@@ -276,7 +276,7 @@ func (f *probeFlags) fit(s *connectors.Signal) {
 	if s.Type == "string" {
 		s.Length = f.length
 	}
-	if long := len(f.order) > 2; long == (registers(s) > 1) || s.Type == "string" {
+	if long := len(f.order) > 2; long == (registers(s) > 1 && s.Type != "string") {
 		s.Order = f.order
 	}
 }

@@ -241,6 +241,7 @@ func (a *app) printViews(machine string, s connectors.Found, direct bool) error 
 	fmt.Fprintf(a.stdout, "\n%s: every way to read %s (> as configured, * plausible)\n",
 		printable(strings.TrimSpace(nameOr(machine+" "+s.Signal.Name, direct, s.Signal.Address))), s.Signal.Type)
 	columns := []string{"", "address", "order", "raw", "value"}
+	own := s.Signal.Scale == nil && s.Signal.Offset == nil && len(s.Views[0].Forms) > 0 // the type's column is the value
 	for _, f := range s.Views[0].Forms {
 		columns = append(columns, f.Type)
 	}
@@ -253,6 +254,9 @@ func (a *app) printViews(machine string, s connectors.Found, direct bool) error 
 		value := v.Value.String()
 		if v.Reason != "" {
 			value = v.Reason
+		}
+		if own {
+			value = ""
 		}
 		cells := []any{mark, v.Address, v.Order, spaced(v.Raw), value}
 		for _, f := range v.Forms {

@@ -80,7 +80,7 @@ func (d *Device) Look(ctx context.Context, views bool) ([]Seen, error) {
 		p := &d.points[i]
 		r := l.into[index[p.name]]
 		all[i] = Seen{Signal: p.name, Address: place(p.table, int(p.start)), Type: p.shape.name, Order: p.order(), Raw: l.raw[i], Reading: r}
-		if silent[p.name] || !views && !suspicious(p, l.raw[i], r) {
+		if silent[p.name] || !views && (!suspicious(p, l.raw[i], r) || l.raw[i] == nil && d.hemmed(p)) {
 			continue
 		}
 		seen, err := d.inspect(p)
@@ -132,6 +132,17 @@ func (l *look) missing(r *request, from int) []int {
 		told[l.into[i].Signal] = true
 	}
 	return slices.DeleteFunc(slices.Clone(r.whole.points), func(p int) bool { return told[l.device.points[p].name] })
+}
+
+// hemmed tells whether the addresses on both sides of a point, as far as there
+// are any, are other points': there is then nothing to find beside it.
+func (d *Device) hemmed(p *point) bool {
+	taken := func(at int) bool {
+		return at < 0 || at >= 1<<16 || slices.ContainsFunc(d.points, func(o point) bool {
+			return o.table == p.table && at >= int(o.start) && at < int(o.start)+int(o.count)
+		})
+	}
+	return taken(int(p.start)-1) && taken(int(p.start)+int(p.count))
 }
 
 // inspect reads a point by itself, and what lies at the addresses beside it.

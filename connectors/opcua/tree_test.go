@@ -10,7 +10,6 @@ import (
 	"github.com/gopcua/opcua/server"
 	"github.com/gopcua/opcua/ua"
 	"github.com/gopcua/opcua/uasc"
-
 )
 
 // tree is an address space that a test makes up, served by the library's
@@ -278,4 +277,3 @@ func (v *Variable) line() string {
 	}
 	return s
 }
-

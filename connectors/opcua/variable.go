@@ -261,6 +261,9 @@ func (v *Variable) settle(value *ua.Variant) {
 	v.Why = "an array of " + v.Type + ": index takes one element"
 }
 
+// WhyNodeID is why no signal is made of what holds node ids.
+const WhyNodeID = "a node id, which no signal can be"
+
 // settingsType gives the name of a built-in type as settings write it, or why
 // no signal can be of it.
 func settingsType(number ua.TypeID) (name, why string) {
@@ -272,7 +275,7 @@ func settingsType(number ua.TypeID) (name, why string) {
 	case ua.TypeIDXMLElement:
 		name = "an XML element"
 	case ua.TypeIDNodeID, ua.TypeIDExpandedNodeID:
-		name = "a node id"
+		return "", WhyNodeID
 	}
 	return "", name + ", which no signal can be"
 }
