@@ -179,7 +179,8 @@ func (f *probeFlags) fromFile(args []string, log *slog.Logger) ([]probeJob, erro
 	if len(args) > 1 {
 		return nil, fmt.Errorf("found %q after the file, allowed: nothing; addresses and nodes come after a URL", args[1])
 	}
-	file, err := configs.ReadFile(args[0], configs.Options{})
+	// A technician's computer need not have the broker's password.
+	file, err := configs.ReadFile(args[0], configs.Options{WithoutSecrets: true})
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +197,9 @@ func (f *probeFlags) fromFile(args []string, log *slog.Logger) ([]probeJob, erro
 			if len(f.signals) > 0 {
 				d.Signals = slices.DeleteFunc(slices.Clone(d.Signals), func(s connectors.Signal) bool { return !slices.Contains(f.signals, s.Name) })
 			}
+			if d.OPCUA != nil && unresolved(d.OPCUA.User.Password.Reveal()) {
+				return nil, fmt.Errorf("%s: the variable or file with the password of machine %s is not here", args[0], d.Machine)
+			}
 			if len(d.Signals) > 0 {
 				job.devices = append(job.devices, d)
 			}
@@ -208,6 +212,11 @@ func (f *probeFlags) fromFile(args []string, log *slog.Logger) ([]probeJob, erro
 		return nil, fmt.Errorf("%s has no signal %s of machine %s", args[0], anyOf(f.signals), anyOf(f.machines))
 	}
 	return jobs, nil
+}
+
+// unresolved tells whether a secret's variable or file was not there.
+func unresolved(secret string) bool {
+	return strings.HasPrefix(secret, "${env:") || strings.HasPrefix(secret, "${file:")
 }
 
 func anyOf(names []string) string {

@@ -87,9 +87,12 @@ func (a *app) failures(all []connectors.Probed, direct bool) {
 	}
 }
 
+// clockTold is how far a server's clock must be off to be told of.
+const clockTold = 100 * time.Millisecond
+
 // notes tells below the table what does not fit into it.
 func (a *app) notes(d connectors.Probed, direct bool) {
-	if d.OffsetKnown && d.Offset.Abs() > 2*time.Second {
+	if d.OffsetKnown && d.Offset.Abs() > clockTold {
 		fmt.Fprintf(a.stdout, "note: %s: the server's clock is %s\n", nameOr(d.Machine, direct, d.Endpoint), offsetText(d.Offset))
 	}
 	for _, s := range d.Signals {

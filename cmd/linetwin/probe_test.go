@@ -186,6 +186,45 @@ devices:
 	}
 }
 
+// What a file's devices do not need may be missing; a password that they need
+// may not, and its name is never sent in its place.
+func TestProbeWithoutSecrets(t *testing.T) {
+	at := startSlave(t, press)
+	file := gatewayFile(t, fmt.Sprintf(`
+devices:
+  - machine: press
+    modbus: {url: "tcp://%s"}
+    signals: [{name: state, address: "holding:0", type: uint16}]
+  - machine: oven
+    opcua: {url: "opc.tcp://127.0.0.1:1", security: None, user: {name: a, password: "${env:NO_SUCH_VARIABLE}"}}
+    signals: [{name: heat, node: "i=2258", type: datetime}]
+`, at))
+	if _, errs, err := command(t.Context(), "probe", file); err == nil || !strings.Contains(errs, "password of machine oven is not here") {
+		t.Errorf("got %v, %s", err, errs)
+	}
+	if out, errs, err := command(t.Context(), "probe", file, "--machine", "press"); err != nil {
+		t.Errorf("got %v, %s%s", err, out, errs)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	var b bytes.Buffer
+	p := &progress{w: &b, began: time.Now()}
+	p.tell("machine %d of %d", 1, 12) // too early
+	p.began = p.began.Add(-patience)
+	p.tell("machine %d of %d (压机)", 10, 12)
+	p.tell("at once")
+	p.told = time.Time{}
+	p.tell("short")
+	p.done()
+	if got, want := b.String(), "\rmachine 10 of 12 (压机)\rshort"+strings.Repeat(" ", 18)+"\r"+strings.Repeat(" ", 5)+"\r"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if q := (&app{stderr: &b}).progress(); q.w != nil {
+		t.Error("progress is told to what is no terminal")
+	}
+}
+
 // Told to stop, it stops, and says what it has.
 func TestProbeInterrupted(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never answers
