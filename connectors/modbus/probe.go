@@ -12,10 +12,10 @@ import (
 	"linetwin/plant"
 )
 
-// mostSilent is how many requests in a row may stay without an answer until
+// silentInRow is how many requests in a row may stay without an answer until
 // Look asks a device no more: one that ignores a single bad address goes on to
 // answer, a dead one does not.
-const mostSilent = 3
+const silentInRow = 3
 
 // Seen is what Look found of one signal.
 type Seen struct {
@@ -83,7 +83,7 @@ func (d *Device) Look(ctx context.Context, views bool) ([]Seen, error) {
 		if silent[p.name] || !views && (!suspicious(p, l.raw[i], r) || l.raw[i] == nil && d.hemmed(p)) {
 			continue
 		}
-		seen, err := d.inspect(p)
+		seen, err := d.inspect(ctx, p)
 		if err != nil {
 			continue // the value stands all the same; only the view beyond it is missing
 		}
@@ -104,7 +104,7 @@ func (l *look) all(ctx context.Context) (silent map[string]bool, first error) {
 	for i := range l.device.requests {
 		r := &l.device.requests[i]
 		from := len(l.into)
-		if inRow < mostSilent && ctx.Err() == nil {
+		if inRow < silentInRow && ctx.Err() == nil {
 			if failure = l.read(r); failure == nil {
 				inRow = 0
 				continue
@@ -147,7 +147,8 @@ func (d *Device) hemmed(p *point) bool {
 
 // inspect reads a point by itself, and what lies at the addresses beside it.
 // What the device refuses is left out.
-func (d *Device) inspect(p *point) ([]View, error) {
+func (d *Device) inspect(ctx context.Context, p *point) ([]View, error) {
+	d.asker.ctx = ctx
 	var all []View
 	for shift := -1; shift <= 1; shift++ {
 		at := int(p.start) + shift

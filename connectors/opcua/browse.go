@@ -13,9 +13,9 @@ import (
 	"linetwin/plant"
 )
 
-// deepest bounds a walk for which no depth is given: an address space that
+// walkDepth bounds a walk for which no depth is given: an address space that
 // makes up nodes as one looks has no end.
-const deepest = 64
+const walkDepth = 64
 
 // Walk says which part of an address space Browse goes through.
 type Walk struct {
@@ -98,7 +98,7 @@ type walker struct {
 func (e *Explorer) Browse(ctx context.Context, walk Walk, visit func(Variable) error) (Walked, error) {
 	w := &walker{Explorer: e, walk: walk, visit: visit, types: newTypeTree(e), seed: maphash.MakeSeed(), met: map[uint64]struct{}{}}
 	if w.walk.Depth <= 0 {
-		w.walk.Depth = deepest
+		w.walk.Depth = walkDepth
 	}
 	start := ua.NewNumericNodeID(0, id.ObjectsFolder)
 	if walk.From != "" {

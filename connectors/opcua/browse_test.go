@@ -260,7 +260,7 @@ func browseEndless(t *testing.T, tr *tree, e *Explorer) {
 	if all, walked := browseAll(t, e, Walk{Limit: 20}); len(all) != 20 || !walked.Cut {
 		t.Errorf("%d variables, %+v", len(all), walked)
 	}
-	if all, walked := browseAll(t, e, Walk{}); len(all) != deepest-1 || walked.Cut {
+	if all, walked := browseAll(t, e, Walk{}); len(all) != walkDepth-1 || walked.Cut {
 		t.Errorf("%d variables, %+v", len(all), walked)
 	}
 }
