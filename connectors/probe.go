@@ -71,7 +71,7 @@ type ProbeOptions struct {
 // reached is tried once. What fails is in the results. Settings that are wrong
 // are the error. When ctx ends, what was not looked at says so.
 func Probe(ctx context.Context, cfgs []Config, opts ProbeOptions) ([]Probed, error) {
-	p := &prober{opts: opts, log: opts.Log, all: make([]Probed, len(cfgs))}
+	p := &survey{opts: opts, log: opts.Log, all: make([]Probed, len(cfgs))}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -102,7 +102,7 @@ func Probe(ctx context.Context, cfgs []Config, opts ProbeOptions) ([]Probed, err
 	return p.all, g.Wait()
 }
 
-type prober struct {
+type survey struct {
 	opts  ProbeOptions
 	log   *slog.Logger
 	lines opener
@@ -121,7 +121,7 @@ type task struct {
 }
 
 // task checks a device's settings. Nothing is dialled.
-func (p *prober) task(i int, cfg Config) (task, error) {
+func (p *survey) task(i int, cfg Config) (task, error) {
 	faults := cfg.Check()
 	if p.opts.AnyType && cfg.OPCUA != nil {
 		faults = slices.DeleteFunc(faults, func(f plant.Fault) bool { return strings.HasSuffix(f.Key, "].type") && f.Found == "" })
@@ -153,7 +153,7 @@ func (p *prober) task(i int, cfg Config) (task, error) {
 }
 
 // look looks at devices one after the other.
-func (p *prober) look(ctx context.Context, tasks []task) {
+func (p *survey) look(ctx context.Context, tasks []task) {
 	servers := servers{open: map[account]called{}}
 	defer servers.close()
 	var unreachable error // of Modbus, where the endpoint is one for all
@@ -195,7 +195,7 @@ func (p *prober) look(ctx context.Context, tasks []task) {
 	}
 }
 
-func (p *prober) modbus(ctx context.Context, t task, to *Probed) error {
+func (p *survey) modbus(ctx context.Context, t task, to *Probed) error {
 	seen, err := t.modbus.Look(ctx, p.opts.Views)
 	if err != nil {
 		return err
@@ -232,7 +232,7 @@ func (s *servers) close() {
 	}
 }
 
-func (p *prober) opcua(ctx context.Context, t task, to *Probed, all *servers) error {
+func (p *survey) opcua(ctx context.Context, t task, to *Probed, all *servers) error {
 	key := account{t.cfg.OPCUA.Security, t.cfg.OPCUA.User}
 	s, ok := all.open[key]
 	if !ok {

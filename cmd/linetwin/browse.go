@@ -98,7 +98,8 @@ func (a *app) runBrowse(ctx context.Context, url string, f *browseFlags) error {
 	f.walk.Progress = func(w opcua.Walked) { p.tell("%d nodes, %d variables ...", w.Nodes, w.Variables) }
 	walked, failure := e.Browse(ctx, f.walk, out.variable)
 	p.done()
-	notes := f.notes(walked, failure, ctx.Err() != nil)
+	interrupted := failure != nil && ctx.Err() != nil
+	notes := f.notes(walked, failure, interrupted)
 	if err := out.end(notes); err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ func (a *app) runBrowse(ctx context.Context, url string, f *browseFlags) error {
 		fmt.Fprintln(a.stderr, "note:", n)
 	}
 	switch {
-	case ctx.Err() != nil:
+	case interrupted:
 		return errors.New("interrupted: only a part was walked")
 	case failure != nil:
 		return failure

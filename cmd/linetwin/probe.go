@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -255,7 +256,7 @@ func (f *probeFlags) fromAddresses(args []string) ([]probeJob, error) {
 	rest := args[1:]
 	for len(rest) > 0 {
 		s := connectors.Signal{Address: rest[0]}
-		if rest = rest[1:]; len(rest) > 0 && !isAddress(rest[0]) {
+		if rest = rest[1:]; len(rest) > 0 && typeWord.MatchString(rest[0]) {
 			s.Type, rest = rest[0], rest[1:]
 		}
 		if f.bit >= 0 {
@@ -293,7 +294,8 @@ func (f *probeFlags) fit(s *connectors.Signal) {
 // mostCount bounds what one command reads.
 const mostCount = 2000
 
-func isAddress(s string) bool { return strings.Contains(s, ":") || strings.Trim(s, "0123456789") == "" }
+// typeWord is what a type looks like, also a mistyped one; addresses never do.
+var typeWord = regexp.MustCompile(`^[a-z]+[0-9]*$`)
 
 // bits tells whether an address is one of the tables of single bits.
 func bits(address string) bool {

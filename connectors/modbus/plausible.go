@@ -59,11 +59,11 @@ func suspicious(p *point, raw []byte, r plant.Reading) bool {
 	case p.shape.form == formString || p.shape.form == formBool:
 		return false
 	}
-	f, ok := own(p.shape.name, forms(*p, raw))
+	f, ok := formOf(p.shape.name, forms(*p, raw))
 	return ok && !f.Plausible
 }
 
-func own(name string, all []Form) (Form, bool) {
+func formOf(name string, all []Form) (Form, bool) {
 	for _, f := range all {
 		if f.Type == name {
 			return f, true
@@ -80,7 +80,7 @@ func hint(p *point, all []View, r plant.Reading) string {
 	}
 	var now Form
 	for _, v := range all {
-		if f, ok := own(p.shape.name, v.Forms); ok && v.Configured {
+		if f, ok := formOf(p.shape.name, v.Forms); ok && v.Configured {
 			now = f
 		}
 	}

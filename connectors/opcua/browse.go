@@ -124,6 +124,9 @@ func (e *Explorer) Browse(ctx context.Context, walk Walk, visit func(Variable) e
 	w.stack = []place{first}
 	size := e.browseSize(ctx)
 	for len(w.stack) > 0 && !w.walked.Cut {
+		if ctx.Err() != nil {
+			return w.walked, ctx.Err()
+		}
 		if err := w.step(ctx, size); err != nil {
 			return w.walked, err
 		}
@@ -137,7 +140,7 @@ func (e *Explorer) Browse(ctx context.Context, walk Walk, visit func(Variable) e
 // begin gives the place where a walk begins; its own name is in no path, unless
 // it is a variable itself.
 func (w *walker) begin(ctx context.Context, n *ua.NodeID) (place, error) {
-	got, err := w.read(ctx, []*ua.ReadValueID{attribute(n, ua.AttributeIDNodeClass), attribute(n, ua.AttributeIDBrowseName)})
+	got, err := w.read(ctx, []*ua.ReadValueID{readAttribute(n, ua.AttributeIDNodeClass), readAttribute(n, ua.AttributeIDBrowseName)})
 	if err != nil {
 		return place{}, err
 	}

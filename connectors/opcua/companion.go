@@ -109,7 +109,7 @@ func (g *guide) enterFirst(ctx context.Context, p *place) error {
 	if err != nil {
 		return err
 	}
-	got, err := e.read(ctx, []*ua.ReadValueID{attribute(p.id, ua.AttributeIDBrowseName)})
+	got, err := e.read(ctx, []*ua.ReadValueID{readAttribute(p.id, ua.AttributeIDBrowseName)})
 	if err != nil {
 		return err
 	}

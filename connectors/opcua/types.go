@@ -123,7 +123,7 @@ func (t *typeTree) name(ctx context.Context, n *ua.NodeID) (string, error) {
 	if name, ok := t.names[key]; ok {
 		return name, nil
 	}
-	got, err := t.explorer.read(ctx, []*ua.ReadValueID{attribute(n, ua.AttributeIDBrowseName)})
+	got, err := t.explorer.read(ctx, []*ua.ReadValueID{readAttribute(n, ua.AttributeIDBrowseName)})
 	if err != nil {
 		return "", err
 	}
@@ -170,6 +170,6 @@ func goodValue(dv *ua.DataValue) any {
 	return dv.Value.Value()
 }
 
-func attribute(n *ua.NodeID, a ua.AttributeID) *ua.ReadValueID {
+func readAttribute(n *ua.NodeID, a ua.AttributeID) *ua.ReadValueID {
 	return &ua.ReadValueID{NodeID: n, AttributeID: a, DataEncoding: &ua.QualifiedName{}}
 }

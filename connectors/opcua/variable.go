@@ -69,7 +69,7 @@ func (w *walker) explain(ctx context.Context, all []candidate) ([]Variable, erro
 	var nodes []*ua.ReadValueID
 	for _, c := range all {
 		for _, a := range asked {
-			nodes = append(nodes, attribute(c.id, a))
+			nodes = append(nodes, readAttribute(c.id, a))
 		}
 	}
 	for _, c := range all {
