@@ -69,6 +69,9 @@ func section(f *browseFlags, cfg opcua.Config) string {
 		}
 		text += "}"
 	}
+	if cfg.User.Certificate != "" {
+		text += ", user: {certificate: " + quote(cfg.User.Certificate) + ", key: " + quote(cfg.User.Key) + "}"
+	}
 	return text + "}"
 }
 

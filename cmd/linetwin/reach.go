@@ -24,6 +24,8 @@ type reach struct {
 	passwordEnv  string
 	passwordFile string
 	plain        bool
+	certificate  string
+	key          string
 	certificates string
 	timeout      time.Duration
 }
@@ -35,6 +37,8 @@ func (r *reach) flags(cmd *cobra.Command) {
 	f.StringVar(&r.passwordEnv, "password-env", "", "opcua: environment variable that holds the password")
 	f.StringVar(&r.passwordFile, "password-file", "", "opcua: file that holds the password")
 	f.BoolVar(&r.plain, "plain-password", false, "opcua: allow the password to travel unencrypted")
+	f.StringVar(&r.certificate, "user-certificate", "", "opcua: sign in with the certificate in this file")
+	f.StringVar(&r.key, "user-key", "", "opcua: file with that certificate's key")
 	f.StringVar(&r.certificates, "certificates", "data/pki", "opcua: folder of our certificate and those that are trusted")
 	f.DurationVar(&r.timeout, "timeout", 0, "how long one request may take (default opcua 2s, modbus 500ms)")
 }
@@ -42,7 +46,7 @@ func (r *reach) flags(cmd *cobra.Command) {
 // config gives the settings for a server; their password is taken from where
 // the flags say.
 func (r *reach) config(url string) (opcua.Config, error) {
-	c := opcua.Config{URL: url, Security: r.security, Timeout: r.timeout, User: opcua.User{Name: r.user, Plain: r.plain}}
+	c := opcua.Config{URL: url, Security: r.security, Timeout: r.timeout, User: opcua.User{Name: r.user, Plain: r.plain, Certificate: r.certificate, Key: r.key}}
 	if r.user == "" && (r.passwordEnv != "" || r.passwordFile != "") {
 		return c, fmt.Errorf("--user: missing, allowed: the name that the password is of")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	goburrow "github.com/goburrow/modbus"
 
@@ -88,6 +89,9 @@ func (d *Device) Look(ctx context.Context, views bool) ([]Seen, error) {
 			continue // the value stands all the same; only the view beyond it is missing
 		}
 		all[i].Hint = hint(p, seen, r)
+		if d.config.CountFrom != 0 && strings.Contains(all[i].Hint, p.table.String()+":") {
+			all[i].Hint += " (this address counts from 0)"
+		}
 		if views {
 			all[i].Views = seen
 		}

@@ -182,3 +182,13 @@ func TestHints(t *testing.T) {
 		})
 	}
 }
+
+// Where settings count from 1, a hint says that it does not.
+func TestHintCountsFrom(t *testing.T) {
+	s := newSlave(t)
+	s.set(9, 0x41C8, 0, 2)
+	d := connect(t, newDevice(t, Config{URL: "tcp://" + s.address, CountFrom: 1}, nil, Signal{Name: "x", Address: "holding:11", Type: "float32"}))
+	if got, want := lookAt(t, d, false)[0].Hint, "address holding:9 gives 25 (this address counts from 0)"; !strings.HasSuffix(got, want) {
+		t.Errorf("hint %q, want %q", got, want)
+	}
+}
