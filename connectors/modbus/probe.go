@@ -100,16 +100,23 @@ func (d *Device) Look(ctx context.Context, views bool) ([]Seen, error) {
 }
 
 // all asks every request. One without an answer makes its signals bad; these
-// are given, with the first such failure.
+// are given, with the first such failure. What came counts once the line has
+// confirmed it, each request by itself: the failure of a later one would take
+// the proof away.
 func (l *look) all(ctx context.Context) (silent map[string]bool, first error) {
+	d := l.device
+	defer d.asker.turn.end()
 	silent = map[string]bool{}
 	inRow := 0
 	var failure error
-	for i := range l.device.requests {
-		r := &l.device.requests[i]
+	for i := range d.requests {
+		r := &d.requests[i]
 		from := len(l.into)
 		if inRow < silentInRow && ctx.Err() == nil {
 			if failure = l.read(r); failure == nil {
+				failure = d.asker.turn.confirm(ctx, d.config.Timeout, byte(d.config.Unit))
+			}
+			if failure == nil {
 				inRow = 0
 				continue
 			}
@@ -120,22 +127,13 @@ func (l *look) all(ctx context.Context) (silent map[string]bool, first error) {
 		if first == nil {
 			first = failure
 		}
-		missing := l.missing(r, from)
-		l.bad(missing, failure.Error())
-		for _, p := range missing {
-			silent[l.device.points[p].name] = true
+		l.into = l.into[:from]
+		l.bad(r.whole.points, failure.Error())
+		for _, p := range r.whole.points {
+			silent[d.points[p].name], l.raw[p] = true, nil
 		}
 	}
 	return silent, first
-}
-
-// missing lists the points of a request that have no reading since from.
-func (l *look) missing(r *request, from int) []int {
-	told := map[string]bool{}
-	for i := from; i < len(l.into); i++ {
-		told[l.into[i].Signal] = true
-	}
-	return slices.DeleteFunc(slices.Clone(r.whole.points), func(p int) bool { return told[l.device.points[p].name] })
 }
 
 // hemmed tells whether the addresses on both sides of a point, as far as there

@@ -192,3 +192,52 @@ func TestHintCountsFrom(t *testing.T) {
 		t.Errorf("hint %q, want %q", got, want)
 	}
 }
+
+// On a serial line, where answers have no number, what is late or comes twice
+// costs signals; it never becomes another register's value.
+func TestLookAtLyingUnit(t *testing.T) {
+	for name, lie := range map[string]func(right []byte) []piece{
+		"late":       func(right []byte) []piece { return []piece{{150 * time.Millisecond, right}} },
+		"twice":      func(right []byte) []piece { return []piece{{0, right}, {30 * time.Millisecond, right}} },
+		"not at all": func([]byte) []piece { return nil },
+	} {
+		for _, l := range lines {
+			t.Run(name+"/"+l.name, func(t *testing.T) {
+				t.Parallel()
+				s := newStation(t, l.framing)
+				var signals []Signal
+				for i := range 6 {
+					signals = append(signals, pair(256+100*i))
+				}
+				d := connect(t, newDevice(t, Config{URL: l.url(t, s), Timeout: 100 * time.Millisecond}, nil, signals...))
+				flow(t, s, d)
+				s.set(func() {
+					s.script = func(q asked, right []byte) []piece {
+						if q.start != 356 {
+							return whole(right)
+						}
+						return lie(right)
+					}
+				})
+				all, err := d.Look(t.Context(), false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var readings []plant.Reading
+				good := 0
+				for _, seen := range all {
+					readings = append(readings, seen.Reading)
+					if seen.Reading.Quality == plant.Good {
+						good++
+					} else if seen.Raw != nil {
+						t.Errorf("%s is bad and has registers", seen.Signal)
+					}
+				}
+				checkPairs(t, 1, s.generation, readings)
+				if good == 0 {
+					t.Errorf("nothing is read: %+v", readings)
+				}
+			})
+		}
+	}
+}
