@@ -123,7 +123,7 @@ func TestCountFrom(t *testing.T) {
 	if value(got["first"]) != "11" || value(got["digits"]) != "22" || value(got["word"]) != "33" {
 		t.Errorf("got %v", got)
 	}
-	all, err := d.Inspect(t.Context())
+	all, err := d.Look(t.Context(), false)
 	if err != nil || all[0].Address != "holding:0" {
 		t.Errorf("inspection %+v, error %v; want holding:0", all, err)
 	}

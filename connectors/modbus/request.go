@@ -43,7 +43,8 @@ type look struct {
 	began  time.Time
 	stamp  plant.Time
 	into   []plant.Reading
-	spare  int // requests beyond the plan that this poll may still send
+	spare  int      // requests beyond the plan that this poll may still send
+	raw    [][]byte // by point, the registers that came; nil where nobody wants them
 }
 
 // read sends a planned request's parts. Where the device refuses one, it is
@@ -126,6 +127,9 @@ func (l *look) good(b *block, data []byte) {
 		p := &d.points[i]
 		r := plant.Reading{Machine: d.machine, Signal: p.name, Time: l.stamp}
 		at := int(p.start - b.start)
+		if l.raw != nil && !p.table.bits() {
+			l.raw[i] = append([]byte(nil), data[2*at:2*(at+int(p.count))]...)
+		}
 		if p.table.bits() {
 			r.Value = plant.Boolean(data[at/8]>>(at%8)&1 == 1)
 		} else if r.Value, r.Reason = p.decode(data[2*at:2*(at+int(p.count))], d.last[i]); r.Reason != "" {
