@@ -49,7 +49,7 @@ func exampleDevice(p *Profile) *source {
 			values[name] = given{text: par.Example}
 		}
 	}
-	m.merge(device, device.Content[2], p, m.copies(p, values), "")
+	m.merge(device, device.Content[2], p, m.copies(p, values))
 	return s
 }
 

@@ -89,11 +89,12 @@ func (m *merger) device(n *yaml.Node, key string) {
 			return
 		}
 	}
+	m.only(lookup(n, "only"), p, key)
 	values, ok := m.values(p, n, named.key, key)
 	if !ok {
 		return
 	}
-	m.merge(n, named.key, p, m.copies(p, values), key)
+	m.merge(n, named.key, p, m.copies(p, values))
 }
 
 // profile finds a profile, and tells once why it cannot.
@@ -244,8 +245,8 @@ func (c *copier) wrongAt(n *yaml.Node, key, found, allowed string) {
 
 // merge brings a profile's part into a device. What the device says wins, key
 // by key.
-func (m *merger) merge(n, named *yaml.Node, p *Profile, part *yaml.Node, key string) {
-	m.only(lookup(n, "only"), p, part, key)
+func (m *merger) merge(n, named *yaml.Node, p *Profile, part *yaml.Node) {
+	leave(lookup(n, "only"), part)
 	if lookup(part, p.Protocol) == nil {
 		part.Content = append(part.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: p.Protocol},
 			&yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"})
@@ -253,6 +254,9 @@ func (m *merger) merge(n, named *yaml.Node, p *Profile, part *yaml.Node, key str
 	for i := 0; i+1 < len(part.Content); i += 2 {
 		k, v := part.Content[i], part.Content[i+1]
 		own := keyIndex(n, k.Value)
+		if own < 0 && v.Kind == yaml.SequenceNode {
+			v.Content = slices.DeleteFunc(v.Content, isLeftOut)
+		}
 		switch {
 		case own < 0 && k.Value == p.Protocol:
 			// What the section lacks, as its url, the device lacks.
@@ -274,14 +278,13 @@ func (m *merger) merge(n, named *yaml.Node, p *Profile, part *yaml.Node, key str
 	}
 }
 
-// only leaves those of the profile's signals that the device picks.
-func (m *merger) only(pick *yaml.Node, p *Profile, part *yaml.Node, key string) {
+// only tells of names that a device picks and the profile does not have.
+func (m *merger) only(pick *yaml.Node, p *Profile, key string) {
 	if pick == nil || pick.Kind != yaml.SequenceNode {
 		return
 	}
-	list := lookup(part, "signals")
-	var have, kept []string
-	if list != nil {
+	var have []string
+	if list := lookup(p.body, "signals"); list != nil {
 		for _, s := range list.Content {
 			if name := lookup(s, "name"); name != nil {
 				have = append(have, name.Value)
@@ -289,23 +292,27 @@ func (m *merger) only(pick *yaml.Node, p *Profile, part *yaml.Node, key string) 
 		}
 	}
 	for i, c := range pick.Content {
-		if c = target(c); c.Kind != yaml.ScalarNode {
+		if c = target(c); c.Kind != yaml.ScalarNode || slices.Contains(have, c.Value) {
 			continue
 		}
-		if !slices.Contains(have, c.Value) {
-			allowed := p.Name + " has no signals"
-			if len(have) > 0 {
-				allowed = "signals of " + p.Name + ": " + strings.Join(have, ", ")
-			}
-			m.wrong(c, fmt.Sprintf("%s.only[%d]", key, i), found(c), allowed)
+		allowed := p.Name + " has no signals"
+		if len(have) > 0 {
+			allowed = "signals of " + p.Name + ": " + strings.Join(have, ", ")
 		}
-		kept = append(kept, c.Value)
+		m.wrong(c, fmt.Sprintf("%s.only[%d]", key, i), found(c), allowed)
 	}
-	if list == nil {
+}
+
+// leave marks the profile's signals that the device does not pick.
+func leave(pick, part *yaml.Node) {
+	list := lookup(part, "signals")
+	if pick == nil || pick.Kind != yaml.SequenceNode || list == nil {
 		return
 	}
 	for _, s := range list.Content {
-		if name := lookup(s, "name"); name != nil && !slices.Contains(kept, name.Value) {
+		name := lookup(s, "name")
+		picked := func(c *yaml.Node) bool { return name == nil || target(c).Value == name.Value }
+		if name != nil && !slices.ContainsFunc(pick.Content, picked) {
 			name.Tag = leftOut
 		}
 	}
@@ -314,6 +321,11 @@ func (m *merger) only(pick *yaml.Node, p *Profile, part *yaml.Node, key string) 
 // leftOut marks the name of a profile's signal that a device gets only if it
 // has one of that name itself.
 const leftOut = "!left-out"
+
+func isLeftOut(signal *yaml.Node) bool {
+	name := lookup(signal, "name")
+	return name != nil && name.Tag == leftOut
+}
 
 // byName merges lists of things with names: the device's first, so that they
 // keep their numbers, then those that only the profile has.
@@ -341,7 +353,7 @@ func (m *merger) byName(own, theirs *yaml.Node) *yaml.Node {
 		out.Content = append(out.Content, item)
 	}
 	for _, t := range theirs.Content {
-		if n := lookup(t, "name"); !used[t] && (n == nil || n.Tag != leftOut) {
+		if !used[t] && !isLeftOut(t) {
 			out.Content = append(out.Content, t)
 		}
 	}

@@ -189,7 +189,9 @@ func (s *Signal) checkOPCUA() []plant.Fault {
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: plant.CounterWidths})
 		case s.Scale != nil || s.Offset != nil:
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "no scale and no offset with it, because a counter stays a whole number"})
-		case len(own.Check()) == 0 && own.Kind() != plant.KindInteger:
+		case own.Bits() > 0 && s.Counter > own.Bits():
+			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: fmt.Sprintf("at most the %d bits of %s", own.Bits(), s.Type)})
+		case len(own.Check()) == 0 && (own.Kind() != plant.KindInteger || own.Bits() == 0):
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "only with a whole-number type"})
 		}
 	}
