@@ -70,6 +70,15 @@ func ReadFile(file string, o Options) (File, error) {
 	return f, err
 }
 
+// ProfileFiles gives the files of the profiles that the file's devices have,
+// beside those that are shipped.
+func (f *File) ProfileFiles() []string {
+	if f.source == nil {
+		return nil
+	}
+	return f.profiles
+}
+
 // kindOf tells a file's kind by the keys that only one kind has.
 func kindOf(root *yaml.Node) string {
 	for i := 0; i+1 < len(root.Content); i += 2 {

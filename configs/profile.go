@@ -3,6 +3,7 @@ package configs
 import (
 	"embed"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -198,13 +199,16 @@ func (p *Profile) check() []plant.Fault {
 	} else if lookup(p.body, other) != nil {
 		faults = append(faults, plant.Fault{Key: other, Found: "a section for " + other, Allowed: "only " + p.Protocol + ", the profile's protocol"})
 	}
-	for name, par := range p.Parameters {
-		key := "parameters." + name
+	for _, name := range slices.Sorted(maps.Keys(p.Parameters)) {
+		key, par := "parameters."+name, p.Parameters[name]
 		if plant.CheckID(name) != nil {
 			faults = append(faults, plant.Fault{Key: key, Found: name, Allowed: "1 to 64 of a-z A-Z 0-9 _ -"})
 		}
 		if par.Description == "" {
 			faults = append(faults, plant.Fault{Key: key + ".description", Allowed: "what the parameter is"})
+		}
+		if len(par.Default)+len(par.Example) > longestParameter {
+			faults = append(faults, plant.Fault{Key: key, Found: fmt.Sprintf("%d bytes", len(par.Default)+len(par.Example)), Allowed: fmt.Sprintf("at most %d", longestParameter)})
 		}
 		if par.Default == "" && par.Example == "" {
 			faults = append(faults, plant.Fault{Key: key + ".default", Allowed: "a default, or an example where the device has to give it"})

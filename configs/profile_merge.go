@@ -17,7 +17,7 @@ type source struct {
 	file string
 	root *yaml.Node
 	from map[*yaml.Node]string // the files of nodes that are not of file itself
-	// Profiles are the files of the profiles that are not shipped.
+	// profiles are the files of the profiles that are not shipped.
 	profiles []string
 	problems []Problem
 }
@@ -48,6 +48,9 @@ type merger struct {
 	*source
 	found map[string]*Profile // by what devices wrote; nil: told already
 	done  map[*yaml.Node]bool // lists and devices; aliases share them
+	// copied counts what profiles have given: a few lines must not become more
+	// than a machine's memory.
+	copied int
 }
 
 func (m *merger) wrong(n *yaml.Node, key, found, allowed string) {
@@ -108,7 +111,7 @@ func (m *merger) profile(at *yaml.Node, key string) *Profile {
 	} else if err != nil {
 		m.wrong(at, key, found(at)+" ("+err.Error()+")", "a file beside this one, as in ./profiles/mine.yaml, or one of "+shippedNames())
 	}
-	if isPath(at.Value) && p != nil {
+	if isPath(at.Value) && p != nil && !slices.Contains(m.profiles, p.File) {
 		m.profiles = append(m.profiles, p.File)
 	}
 	m.found[at.Value] = p
@@ -130,6 +133,8 @@ func (m *merger) values(p *Profile, device, named *yaml.Node, key string) (map[s
 			k, v := with.Content[i], target(with.Content[i+1])
 			if _, ok := p.Parameters[k.Value]; !ok {
 				m.wrong(k, join(key+".with", k.Value), "an unknown parameter", "of "+p.Name+": "+parameterNames(p))
+			} else if len(v.Value) > longestParameter {
+				m.wrong(v, key+".with."+k.Value, found(v), fmt.Sprintf("at most %d bytes", longestParameter))
 			} else if v.Kind == yaml.ScalarNode && !isNull(v) {
 				values[k.Value] = given{v.Value, v}
 			}
@@ -156,6 +161,12 @@ func parameterNames(p *Profile) string {
 	return strings.Join(slices.Sorted(maps.Keys(p.Parameters)), ", ")
 }
 
+// Bounds of what a value may become.
+const (
+	mostPlaceholders = 20
+	longestParameter = 1000 // bytes
+)
+
 // placeholder is $(name), $(name+2) or $(name-2).
 var placeholder = regexp.MustCompile(`\$\(([^()]*)\)`)
 
@@ -177,6 +188,12 @@ func (c *copier) node(n *yaml.Node, key string) *yaml.Node {
 	out := *n
 	out.Content = nil
 	c.from[&out] = c.profile.File
+	if c.copied++; c.copied > maxValues {
+		if c.copied == maxValues+1 {
+			c.wrongAt(n, key, fmt.Sprintf("more than %d values from profiles", maxValues), "fewer")
+		}
+		return &out
+	}
 	for i, child := range n.Content {
 		sub := fmt.Sprintf("%s[%d]", key, i)
 		if n.Kind == yaml.MappingNode {
@@ -205,6 +222,10 @@ func (c *copier) follow(k, v *yaml.Node) {
 // file: if it is wrong, that is where.
 func (c *copier) fill(n *yaml.Node, key string) {
 	at := *n
+	if strings.Count(n.Value, "$(") > mostPlaceholders {
+		c.wrongAt(n, key, found(n), fmt.Sprintf("at most %d parameters in a value", mostPlaceholders))
+		return
+	}
 	n.Value = placeholder.ReplaceAllStringFunc(n.Value, func(ref string) string {
 		name, add := ref[2:len(ref)-1], 0
 		if parts := sum.FindStringSubmatch(name); parts != nil && c.profile.Parameters[name].Description == "" {

@@ -214,8 +214,8 @@ signals:
 	if three := g.Devices[2].Signals; !reflect.DeepEqual(three, []connectors.Signal{{Name: "b", Address: "holding:12", Type: "uint16", Order: "BA", Description: "mine"}}) {
 		t.Errorf("three: got %+v", three)
 	}
-	if len(f.profiles) != 2 {
-		t.Errorf("files read beside it: %q", f.profiles)
+	if mine := filepath.Join(folder, "profiles", "mine.yaml"); !reflect.DeepEqual(f.ProfileFiles(), []string{mine}) {
+		t.Errorf("files read beside it: %q", f.ProfileFiles())
 	}
 }
 

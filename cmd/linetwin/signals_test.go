@@ -113,7 +113,7 @@ func TestCheckJSON(t *testing.T) {
 		t.Errorf("problems %+v", got.Problems)
 	}
 	for _, p := range got.Problems {
-		if p.File == "wrong.yaml" && (p.Line != 9 || p.Column != 49 || p.Key != "devices[0].signals[0].typ" || p.Found != "an unknown key" || !strings.Contains(p.Allowed, "type")) {
+		if p.File == "wrong.yaml" && (p.Line != 9 || p.Column != 45 || p.Key != "devices[0].signals[0].typ" || p.Found != "an unknown key" || !strings.Contains(p.Allowed, "type")) {
 			t.Errorf("problem %+v", p)
 		}
 	}

@@ -51,7 +51,9 @@ func places(signals []Signal) []placed {
 			all = append(all, placed{p, i, &signals[i]})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.start, b.start), cmp.Compare(a.bit, b.bit)) })
+	slices.SortStableFunc(all, func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.start, b.start), cmp.Compare(a.bit, b.bit))
+	})
 	return all
 }
 
