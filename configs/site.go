@@ -47,13 +47,6 @@ func CheckSite(files []File) (problems, notes Problems) {
 		}
 	}
 	var all, maybe []Problem
-	for i := range files {
-		for j, g := range files[i].Gateways {
-			for _, n := range connectors.Notes(g.Devices) {
-				maybe = append(maybe, files[i].at(j, "devices"+n.Key, n.Found, n.Allowed))
-			}
-		}
-	}
 	for _, s := range sites {
 		all, maybe = append(all, s.problems...), append(maybe, s.notes...)
 	}

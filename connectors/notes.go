@@ -25,7 +25,8 @@ func Notes(devices []Config) []plant.Fault {
 			notes = append(notes, f)
 		}
 	}
-	return append(notes, between(devices)...)
+	notes = append(notes, between(devices)...)
+	return append(notes, loadNotes(devices)...)
 }
 
 func (c *Config) notes() []plant.Fault {
@@ -117,7 +118,7 @@ func between(devices []Config) []plant.Fault {
 		}
 		a := &devices[j]
 		if b.Modbus != nil {
-			if p, q := modbus.Shared(a.modbusSignals(), b.modbusSignals()); p >= 0 {
+			if p, q := a.Modbus.Shared(a.modbusSignals(), b.Modbus, b.modbusSignals()); p >= 0 {
 				notes = append(notes, plant.Fault{Key: fmt.Sprintf("[%d].modbus.unit", i),
 					Found:   fmt.Sprintf("unit %d of %s, as %s has it, with the same registers (%s is %s there)", b.Modbus.Unit, b.Modbus.Endpoint(), a.Machine, b.Signals[q].Name, a.Signals[p].Name),
 					Allowed: "a unit of its own, or registers of its own, if these are two machines"})

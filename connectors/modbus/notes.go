@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"linetwin/plant"
 )
@@ -37,17 +36,20 @@ func (p *placed) where() string {
 // Notes tells what is allowed in a device's signals and likely to be a
 // mistake, keys relative to the list. The signals must have been checked.
 func (c *Config) Notes(signals []Signal) []plant.Fault {
-	points := places(signals)
+	points := arranged(signals, c.CountFrom)
 	notes := overlaps(points)
 	notes = append(notes, orderNotes(points)...)
+	if c.CountFrom == 1 {
+		return notes
+	}
 	return append(notes, baseNotes(points)...)
 }
 
-// places gives the signals in the order of tables and registers.
-func places(signals []Signal) []placed {
+// arranged gives the signals in the order of tables and registers.
+func arranged(signals []Signal, countFrom int) []placed {
 	var all []placed
 	for i := range signals {
-		if p, err := signals[i].compile(); err == nil {
+		if p, err := signals[i].compile(countFrom); err == nil {
 			all = append(all, placed{p, i, &signals[i]})
 		}
 	}
@@ -134,14 +136,18 @@ func orderNotes(points []placed) []plant.Fault {
 		Allowed: fmt.Sprintf("one order in a device as a rule; %d have %s, such as %s", len(most), cmp.Or(most[0].signal.Order, "ABCD"), most[0].name)}}
 }
 
-// baseNotes tells of addresses that look counted from 1.
+// baseNotes tells of addresses that look counted from 1, where names count from
+// 0.
 func baseNotes(points []placed) []plant.Fault {
 	var digits, named *placed
 	lowest := map[table]*placed{}
 	count := map[table]int{}
 	for i := range points {
 		p := &points[i]
-		if !strings.Contains(p.signal.Address, ":") {
+		switch first := p.signal.Address[0]; {
+		case first == '%':
+			continue
+		case first >= '0' && first <= '9':
 			digits = cmp.Or(digits, p)
 			continue
 		}
@@ -166,7 +172,7 @@ func baseNotes(points []placed) []plant.Fault {
 				Allowed: fmt.Sprintf("%s:0 or %d, if a manual's %d is meant; numbers after a name count from 0", t, first, first)})
 		case p.start == 1 && count[t] >= 3 && evenSteps(points, t):
 			notes = append(notes, plant.Fault{Key: p.key(), Found: p.signal.Address + " as the lowest of " + strconv.Itoa(count[t]),
-				Allowed: t.String() + ":0, if the manual counts from 1; numbers after a name count from 0"})
+				Allowed: t.String() + ":0, or count_from: 1, if the manual counts from 1"})
 		}
 	}
 	return notes
@@ -190,13 +196,13 @@ func evenSteps(points []placed, t table) bool {
 	return true
 }
 
-// Shared gives two signals of two devices that read the same registers or bits
-// of one unit, or -1.
-func Shared(a, b []Signal) (inA, inB int) {
-	one, other := places(a), places(b)
+// Shared gives two signals, one of this device and one of another, that read
+// the same registers or bits, or -1; both are of one unit.
+func (c *Config) Shared(signals []Signal, with *Config, others []Signal) (own, other int) {
+	one, rest := arranged(signals, c.CountFrom), arranged(others, with.CountFrom)
 	for i := range one {
-		for j := range other {
-			p, q := &one[i], &other[j]
+		for j := range rest {
+			p, q := &one[i], &rest[j]
 			if p.table == q.table && int(p.start) < int(q.start)+int(q.count) && int(q.start) < int(p.start)+int(p.count) && (p.shape.form != formBool || q.shape.form != formBool || p.bit == q.bit) {
 				return p.at, q.at
 			}
