@@ -58,7 +58,7 @@ check:
 	$(GO) vet ./...
 	$(GO) tool -modfile=tools.mod staticcheck ./...
 	$(GO) test -count=1 .
-	$(GO) run ./cmd/linetwin check --without-secrets configs/*.yaml
+	$(GO) run ./cmd/linetwin check --without-secrets configs/*.yaml configs/profiles/*.yaml
 
 bench: setup
 	@.ci/bench

@@ -14,6 +14,7 @@ const (
 	KindGateway = "gateway"
 	KindTwin    = "twin"
 	KindDemo    = "demo"
+	KindProfile = "profile" // of devices
 )
 
 // File is a settings file of any kind that was found right by itself.
@@ -23,7 +24,7 @@ type File struct {
 	Gateways []*Gateway // one, or those of a demo
 	Twin     *Twin      // nil in a gateway's file
 
-	root *yaml.Node
+	*source
 }
 
 // CheckFile reads a settings file of any kind and gives its kind; the error,
@@ -41,17 +42,22 @@ func ReadFile(file string, o Options) (File, error) {
 	if err != nil {
 		return f, fmt.Errorf("read settings: %w", err)
 	}
-	if f.root, err = document(file, raw); err != nil {
+	root, err := document(file, raw)
+	if err != nil {
 		return f, err
 	}
-	switch f.Kind = kindOf(f.root); f.Kind {
+	if f.Kind = kindOf(root); f.Kind == KindProfile {
+		return f, checkProfile(file, raw, root)
+	}
+	f.source = withProfiles(file, root)
+	switch f.Kind {
 	case KindGateway:
 		g := &Gateway{}
 		f.Gateways = []*Gateway{g}
-		err = decode(file, f.root, g, o)
+		err = f.decode(g, o)
 	case KindDemo:
 		d := &Demo{}
-		if err = decode(file, f.root, d, o); err == nil {
+		if err = f.decode(d, o); err == nil {
 			f.Twin = &d.Twin
 			for i := range d.Gateways {
 				f.Gateways = append(f.Gateways, &d.Gateways[i])
@@ -59,9 +65,18 @@ func ReadFile(file string, o Options) (File, error) {
 		}
 	default:
 		f.Twin = &Twin{}
-		err = decode(file, f.root, f.Twin, o)
+		err = f.decode(f.Twin, o)
 	}
 	return f, err
+}
+
+// ProfileFiles gives the files of the profiles that the file's devices have,
+// beside those that are shipped.
+func (f *File) ProfileFiles() []string {
+	if f.source == nil {
+		return nil
+	}
+	return f.profiles
 }
 
 // kindOf tells a file's kind by the keys that only one kind has.
@@ -72,6 +87,8 @@ func kindOf(root *yaml.Node) string {
 			return KindGateway
 		case "gateways", "simulator":
 			return KindDemo
+		case "protocol", "tested", "parameters":
+			return KindProfile
 		}
 	}
 	return KindTwin
@@ -85,5 +102,5 @@ func (f *File) at(i int, key, found, allowed string) Problem {
 	case f.Kind == KindDemo:
 		key = fmt.Sprintf("gateways[%d].%s", i, key)
 	}
-	return placed(f.Name, f.root, []plant.Fault{{Key: key, Found: found, Allowed: allowed}})[0]
+	return f.placed([]plant.Fault{{Key: key, Found: found, Allowed: allowed}})[0]
 }

@@ -34,6 +34,8 @@ type Problem struct {
 	Line   int // from 1; 0 where the file has no such place
 	Column int
 	plant.Fault
+
+	order int // where there is no line: its place among problems of the file
 }
 
 // String gives "file:line: key: found X, allowed Y".
@@ -104,13 +106,18 @@ func rightRole(file string, root *yaml.Node, into section) error {
 
 // decode brings a document into a section and has it checked.
 func decode(file string, root *yaml.Node, into section, o Options) error {
-	d := &decoder{file: file, refs: references{folder: filepath.Dir(file), without: o.WithoutSecrets}}
-	d.value(root, reflect.ValueOf(into).Elem(), "")
+	return withProfiles(file, root).decode(into, o)
+}
+
+func (s *source) decode(into section, o Options) error {
+	d := &decoder{file: s.file, from: s.from, problems: s.problems,
+		refs: references{folder: filepath.Dir(s.file), without: o.WithoutSecrets}}
+	d.value(s.root, reflect.ValueOf(into).Elem(), "")
 	problems := d.problems
 	if len(problems) == 0 {
 		// The checks see a file whose shape is right, or they would tell of
 		// what only follows from the first mistake.
-		problems = placed(file, root, into.Check())
+		problems = s.placed(into.Check())
 	}
 	for i := range problems {
 		problems[i].Fault = d.refs.hide(problems[i].Fault)
@@ -121,19 +128,23 @@ func decode(file string, root *yaml.Node, into section, o Options) error {
 	return sorted(problems)
 }
 
-// placed gives the faults their lines.
-func placed(file string, root *yaml.Node, faults []plant.Fault) []Problem {
+// placed gives the faults their files and lines.
+func (s *source) placed(faults []plant.Fault) []Problem {
 	problems := make([]Problem, len(faults))
 	for i, f := range faults {
-		line, column := place(root, f.Key)
-		problems[i] = Problem{File: file, Line: line, Column: column, Fault: f}
+		at := place(s.root, f.Key)
+		problems[i] = Problem{File: s.fileOf(at), Line: at.Line, Column: at.Column, Fault: f}
 	}
 	return problems
 }
 
+func placed(file string, root *yaml.Node, faults []plant.Fault) []Problem {
+	return (&source{file: file, root: root}).placed(faults)
+}
+
 // sorted brings problems in the order of files and lines, each once.
 func sorted(problems []Problem) Problems {
-	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.File, b.File), a.Line-b.Line) })
+	slices.SortStableFunc(problems, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.File, b.File), a.Line-b.Line, a.order-b.order) })
 	return Problems(slices.Compact(problems))
 }
 
@@ -170,36 +181,37 @@ func document(file string, raw []byte) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
-// place gives where a key path such as "devices[2].signals[0].type" stands in
-// the document; a part that is missing gives the place of what should hold it.
-func place(n *yaml.Node, path string) (line, column int) {
-	line, column = n.Line, n.Column
+// place gives the node at a key path such as "devices[2].signals[0].type": the
+// key, or the entry of a list. A part that is missing gives what should hold
+// it.
+func place(n *yaml.Node, path string) *yaml.Node {
+	at := n
 	for path != "" {
 		var part string
 		if path[0] == '[' {
 			end := strings.IndexByte(path, ']')
 			if end < 0 {
-				return line, column
+				return at
 			}
 			part, path = path[1:end], path[end+1:]
 			var i int
 			if _, err := fmt.Sscan(part, &i); err != nil || n.Kind != yaml.SequenceNode || i < 0 || i >= len(n.Content) {
-				return line, column
+				return at
 			}
 			n = n.Content[i]
-			line, column = n.Line, n.Column
+			at = n
 			continue
 		}
 		path = strings.TrimPrefix(path, ".")
 		next := child(n, path)
 		if next == nil {
-			return line, column
+			return at
 		}
 		part = next.key.Value
 		path = path[len(part):]
-		n, line, column = next.value, next.key.Line, next.key.Column
+		n, at = next.value, next.key
 	}
-	return line, column
+	return at
 }
 
 type pair struct{ key, value *yaml.Node }

@@ -25,13 +25,18 @@ const (
 // with its place: yaml's own strict decoding stops at what it cannot name.
 type decoder struct {
 	file     string
+	from     map[*yaml.Node]string // files of nodes that are not of file
 	refs     references
 	problems []Problem
 	values   int
 }
 
 func (d *decoder) wrong(n *yaml.Node, key, found, allowed string) {
-	d.problems = append(d.problems, Problem{File: d.file, Line: n.Line, Column: n.Column, Fault: plant.Fault{Key: key, Found: found, Allowed: allowed}})
+	file := d.file
+	if f, ok := d.from[n]; ok {
+		file = f
+	}
+	d.problems = append(d.problems, Problem{File: file, Line: n.Line, Column: n.Column, Fault: plant.Fault{Key: key, Found: found, Allowed: allowed}})
 }
 
 func join(key, name string) string {

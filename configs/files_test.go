@@ -324,9 +324,28 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("gateways: &g [{devices: *g}, *g]"))
 	f.Add([]byte("? {a: b}\n: {<<: *x}"))
 	f.Add([]byte("site: \"${\"\narea: ${:}\ngateway: ${file:}"))
+	for _, pattern := range []string{"profiles/*.yaml", "testdata/profiles/own/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatal(files, err)
+		}
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(raw)
+		}
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if bytes.Contains(raw, []byte("${file:")) {
+		if bytes.Contains(raw, []byte("${file:")) || bytes.Contains(raw, []byte("profile: /")) {
 			return // would read the files of whoever runs this
+		}
+		if root, err := document("f.yaml", raw); err == nil {
+			var problems Problems
+			if err := checkProfile("f.yaml", raw, root); err != nil && !errors.As(err, &problems) {
+				t.Fatalf("%T is no list of problems: %v", err, err)
+			}
 		}
 		for _, into := range []section{&Gateway{}, &Twin{}, &Demo{}} {
 			root, err := document("f.yaml", raw)
@@ -344,6 +363,9 @@ func FuzzLoad(f *testing.F) {
 			lines := bytes.Count(raw, []byte("\n")) + bytes.Count(raw, []byte("\r")) + bytes.Count(raw, []byte("\u0085")) +
 				bytes.Count(raw, []byte("\u2028")) + bytes.Count(raw, []byte("\u2029")) + 1
 			for _, p := range problems {
+				if p.File != "f.yaml" {
+					continue // a profile's
+				}
 				if p.Line < 0 || p.Line > lines+1 {
 					t.Fatalf("a problem in line %d of %d: %v", p.Line, lines, p)
 				}

@@ -278,7 +278,7 @@ func TestNotes(t *testing.T) {
 					t.Fatal(faults)
 				}
 			}
-			if got := fmt.Sprint(Notes(c.cfgs)); got != c.want {
+			if got := fmt.Sprint(loadNotes(c.cfgs)); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})

@@ -32,6 +32,14 @@ type Config struct {
 	Modbus  *modbus.Config `yaml:"modbus,omitempty"`
 	OPCUA   *opcua.Config  `yaml:"opcua,omitempty"`
 	Signals []Signal       `yaml:"signals"`
+	// Profile is what the device has in common with others of its make: a name,
+	// or the path of a file. Whoever reads settings has merged it in already;
+	// here it is only a word.
+	Profile string `yaml:"profile,omitempty"`
+	// With gives the profile's parameters.
+	With map[string]string `yaml:"with,omitempty"`
+	// Only picks some of the profile's signals.
+	Only []string `yaml:"only,omitempty"`
 }
 
 // Signal is one signal of a device, with the keys of every protocol; those
@@ -88,6 +96,12 @@ func (c *Config) Check() []plant.Fault {
 	}
 	if c.Every < shortestEvery || c.Every > longestEvery {
 		fault("every", c.Every.String(), fmt.Sprintf("%v to %v", shortestEvery, longestEvery))
+	}
+	if c.Profile == "" && len(c.With) > 0 {
+		fault("with", "parameters", "only with a profile")
+	}
+	if c.Profile == "" && len(c.Only) > 0 {
+		fault("only", "names of signals", "only with a profile")
 	}
 	switch {
 	case c.Modbus == nil && c.OPCUA == nil:
@@ -175,7 +189,9 @@ func (s *Signal) checkOPCUA() []plant.Fault {
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: plant.CounterWidths})
 		case s.Scale != nil || s.Offset != nil:
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "no scale and no offset with it, because a counter stays a whole number"})
-		case len(own.Check()) == 0 && own.Kind() != plant.KindInteger:
+		case own.Bits() > 0 && s.Counter > own.Bits():
+			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: fmt.Sprintf("at most the %d bits of %s", own.Bits(), s.Type)})
+		case len(own.Check()) == 0 && (own.Kind() != plant.KindInteger || own.Bits() == 0):
 			faults = append(faults, plant.Fault{Key: "counter", Found: strconv.Itoa(s.Counter), Allowed: "only with a whole-number type"})
 		}
 	}

@@ -100,11 +100,11 @@ func (l *line) busiest(cfgs []Config) int {
 	return device
 }
 
-// Notes tells which lines have more to carry than they are predicted to be able
+// loadNotes tells which lines have more to carry than they are predicted to be able
 // to, or little room left. cfgs have been checked; keys are relative to their
 // list ("[0].every"). Notes are no faults: round trips are not known before a
 // line is used.
-func Notes(cfgs []Config) []plant.Fault {
+func loadNotes(cfgs []Config) []plant.Fault {
 	var notes []plant.Fault
 	for _, l := range predict(cfgs) {
 		if l.load.Utilisation <= roomy {
