@@ -373,3 +373,10 @@ func (f *factory) flowing() bool {
 	}
 	return true
 }
+
+// command runs one command line.
+func command(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	var out, errs bytes.Buffer
+	err = run(ctx, args, &out, &errs)
+	return out.String(), errs.String(), err
+}

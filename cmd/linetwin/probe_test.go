@@ -70,13 +70,6 @@ func startSlave(t *testing.T, s slave) (address string) {
 
 var press = slave{0: 6, 1: 0, 2: 41000, 3: 12, 9: 1, 10: 0, 11: 0x41C8, 12: 0x999A, 20: 0x4241}
 
-// command runs one command line.
-func command(ctx context.Context, args ...string) (stdout, stderr string, err error) {
-	var out, errs bytes.Buffer
-	err = run(ctx, args, &out, &errs)
-	return out.String(), errs.String(), err
-}
-
 var clock = regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}|\d{4}-\d\d-\d\dT[0-9:.]+Z`)
 
 // still takes what differs from run to run out of a text.

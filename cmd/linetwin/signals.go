@@ -41,7 +41,7 @@ func (a *app) signalsExport() *cobra.Command {
 			} else {
 				_, err = configs.Save(out, table.Bytes())
 			}
-			a.notes(notes)
+			a.note(notes)
 			return err
 		},
 	}
@@ -75,7 +75,7 @@ func (a *app) signalsImport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a.notes(i.Notes)
+			a.note(i.Notes)
 			return a.saveImport(i, out)
 		},
 	}
@@ -106,8 +106,8 @@ func (a *app) saveImport(i *configs.Import, out string) error {
 	return nil
 }
 
-// notes tells what is no error, beside what a command gives.
-func (a *app) notes(notes []string) {
+// note tells what is no error, beside what a command gives.
+func (a *app) note(notes []string) {
 	for _, n := range notes {
 		fmt.Fprintln(a.stderr, "note:", n)
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -20,14 +19,6 @@ devices:
       - {name: state, address: "holding:0", type: uint16} # as in the manual
       - {name: good, address: "holding:1", type: uint16}
 `
-
-// command runs a command line and gives what it told.
-func command(t *testing.T, args ...string) (stdout, stderr string, err error) {
-	t.Helper()
-	var out, errs bytes.Buffer
-	err = run(t.Context(), args, &out, &errs)
-	return out.String(), errs.String(), err
-}
 
 func writeFile(t *testing.T, name, text string) string {
 	t.Helper()
@@ -51,7 +42,7 @@ func readFile(t *testing.T, name string) string {
 func TestSignalsCommands(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeFile(t, "gateway.yaml", pressYAML)
-	if _, _, err := command(t, "signals", "export", "gateway.yaml", "-o", "s.csv", "--excel", "--separator", ";"); err != nil {
+	if _, _, err := command(t.Context(), "signals", "export", "gateway.yaml", "-o", "s.csv", "--excel", "--separator", ";"); err != nil {
 		t.Fatal(err)
 	}
 	table := readFile(t, "s.csv")
@@ -59,25 +50,25 @@ func TestSignalsCommands(t *testing.T) {
 		t.Errorf("table begins with %.40q", table)
 	}
 	writeFile(t, "s.csv", strings.Replace(table, "holding:1", "holding:7", 1))
-	stdout, stderr, err := command(t, "signals", "import", "gateway.yaml", "s.csv")
+	stdout, stderr, err := command(t.Context(), "signals", "import", "gateway.yaml", "s.csv")
 	if err != nil || readFile(t, "gateway.yaml") != pressYAML || !strings.Contains(stdout, "nothing is written") || !strings.Contains(stderr, "press-1: 1 changed") {
 		t.Errorf("told only: %q %q, error %v", stdout, stderr, err)
 	}
-	if stdout, _, err = command(t, "signals", "import", "gateway.yaml", "s.csv", "--in-place"); err != nil {
+	if stdout, _, err = command(t.Context(), "signals", "import", "gateway.yaml", "s.csv", "--in-place"); err != nil {
 		t.Fatal(err)
 	}
 	want := strings.Replace(pressYAML, "holding:1", "holding:7", 1)
 	if readFile(t, "gateway.yaml") != want || readFile(t, "gateway.yaml.bak") != pressYAML || !strings.Contains(stdout, "gateway.yaml.bak") {
 		t.Errorf("written: %q\n%s", stdout, readFile(t, "gateway.yaml"))
 	}
-	if stdout, _, err = command(t, "signals", "import", "gateway.yaml", "s.csv", "--in-place"); err != nil || !strings.Contains(stdout, "nothing to change") {
+	if stdout, _, err = command(t.Context(), "signals", "import", "gateway.yaml", "s.csv", "--in-place"); err != nil || !strings.Contains(stdout, "nothing to change") {
 		t.Errorf("again: %q, error %v", stdout, err)
 	}
-	if stdout, _, err = command(t, "signals", "import", "gateway.yaml", "s.csv", "-o", "other.yaml"); err != nil || readFile(t, "other.yaml") != want {
+	if stdout, _, err = command(t.Context(), "signals", "import", "gateway.yaml", "s.csv", "-o", "other.yaml"); err != nil || readFile(t, "other.yaml") != want {
 		t.Errorf("elsewhere: %q, error %v", stdout, err)
 	}
 	writeFile(t, "s.csv", strings.Replace(table, "holding:1", "holdin:7", 1))
-	if _, stderr, err = command(t, "signals", "import", "gateway.yaml", "s.csv", "--in-place"); err == nil || readFile(t, "gateway.yaml") != want || !strings.Contains(stderr, "s.csv: row 3, column C (address): found holdin:7") {
+	if _, stderr, err = command(t.Context(), "signals", "import", "gateway.yaml", "s.csv", "--in-place"); err == nil || readFile(t, "gateway.yaml") != want || !strings.Contains(stderr, "s.csv: row 3, column C (address): found holdin:7") {
 		t.Errorf("a wrong table: %q, error %v", stderr, err)
 	}
 	for _, args := range [][]string{
@@ -87,7 +78,7 @@ func TestSignalsCommands(t *testing.T) {
 		{"signals", "import", "gateway.yaml", "none.csv"},
 		{"signals", "import", "gateway.yaml", "s.csv", "--in-place", "-o", "x"},
 	} {
-		if _, _, err := command(t, args...); err == nil {
+		if _, _, err := command(t.Context(), args...); err == nil {
 			t.Errorf("%q is taken", args)
 		}
 	}
@@ -98,7 +89,7 @@ func TestCheckJSON(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeFile(t, "right.yaml", pressYAML)
 	writeFile(t, "wrong.yaml", strings.Replace(pressYAML, "type: uint16}", "typ: uint16}", 1))
-	stdout, _, err := command(t, "check", "--output", "json", "right.yaml", "wrong.yaml", "none.yaml")
+	stdout, _, err := command(t.Context(), "check", "--output", "json", "right.yaml", "wrong.yaml", "none.yaml")
 	if err == nil {
 		t.Error("no error although files are wrong")
 	}
@@ -120,17 +111,17 @@ func TestCheckJSON(t *testing.T) {
 	if len(got.Notes) != 1 || got.Notes[0].Line != 10 || !strings.Contains(got.Notes[0].Allowed, "counter: 16") {
 		t.Errorf("notes %+v", got.Notes)
 	}
-	stdout, stderr, err := command(t, "check", "--output", "json", "right.yaml")
+	stdout, stderr, err := command(t.Context(), "check", "--output", "json", "right.yaml")
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}
 	if err != nil || !got.OK || stderr != "" {
 		t.Errorf("right: %v %q %v", got.OK, stderr, err)
 	}
-	if stdout, _, err = command(t, "check", "right.yaml"); err != nil || !strings.Contains(stdout, "right.yaml: ok (gateway)\nnote: right.yaml:10: devices[0].signals[1].counter: ") {
+	if stdout, _, err = command(t.Context(), "check", "right.yaml"); err != nil || !strings.Contains(stdout, "right.yaml: ok (gateway)\nnote: right.yaml:10: devices[0].signals[1].counter: ") {
 		t.Errorf("as text: %q %v", stdout, err)
 	}
-	if _, _, err := command(t, "check", "--output", "xml", "right.yaml"); err == nil {
+	if _, _, err := command(t.Context(), "check", "--output", "xml", "right.yaml"); err == nil {
 		t.Error("xml is taken")
 	}
 }
@@ -139,7 +130,7 @@ func TestCheckJSON(t *testing.T) {
 // checked.
 func TestProfilesCommand(t *testing.T) {
 	t.Chdir(t.TempDir())
-	list, _, err := command(t, "profiles")
+	list, _, err := command(t.Context(), "profiles")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,17 +138,17 @@ func TestProfilesCommand(t *testing.T) {
 		if !strings.Contains(list, "\n"+name+" ") {
 			t.Errorf("%s is not listed", name)
 		}
-		text, _, err := command(t, "profiles", name)
+		text, _, err := command(t.Context(), "profiles", name)
 		if err != nil {
 			t.Error(err)
 			continue
 		}
 		mine := writeFile(t, filepath.Join(".", "mine.yaml"), text)
-		if out, _, err := command(t, "check", mine); err != nil || !strings.Contains(out, "mine.yaml: ok (profile)") {
+		if out, _, err := command(t.Context(), "check", mine); err != nil || !strings.Contains(out, "mine.yaml: ok (profile)") {
 			t.Errorf("%s: %q %v", name, out, err)
 		}
 	}
-	if _, stderr, err := command(t, "profiles", "none"); err == nil || !strings.Contains(stderr, "linetwin profiles lists them") {
+	if _, stderr, err := command(t.Context(), "profiles", "none"); err == nil || !strings.Contains(stderr, "linetwin profiles lists them") {
 		t.Errorf("none: %q %v", stderr, err)
 	}
 }
