@@ -25,10 +25,13 @@ type device struct {
 	into    []plant.Reading // handed to the source again and again
 	kept    []plant.Reading // what passed the filter
 	through plant.Time      // up to where batches have claimed
+	looked  plant.Time      // up to where the last round went
 	sent    time.Time       // when the last batch was made
 	link    plant.Link
 
-	told atomic.Bool // what the wire was last told: reachable or not
+	stop  context.CancelFunc // ends run; nil until start
+	ended chan struct{}      // closed when run has returned
+	told  atomic.Int32       // what the wire was last told
 
 	mu     sync.Mutex
 	filter filter
@@ -41,8 +44,22 @@ func newDevice(d Device, g *Gateway) *device {
 	log := g.log.With("machine", d.Machine)
 	return &device{
 		Device: d, gateway: g, log: log, heartbeat: g.cfg.Delivery.Heartbeat,
-		filter: newFilter(d, log),
+		filter: newFilter(d, log), ended: make(chan struct{}),
 	}
+}
+
+// What the wire was told of a device.
+const (
+	toldNothing int32 = iota
+	toldOnline
+	toldOffline
+)
+
+func toldAs(online bool) int32 {
+	if online {
+		return toldOnline
+	}
+	return toldOffline
 }
 
 // run polls until ctx ends, then says goodbye to the device.
@@ -113,14 +130,9 @@ func (d *device) take(round plant.Round, now time.Time) {
 		// The first look, or a clock set back: nobody knows what was before.
 		d.through = round.Through
 	}
+	d.looked = round.Through
 	if len(d.kept) > 0 || now.Sub(d.sent) >= d.heartbeat {
-		b := plant.Batch{
-			Area: d.gateway.cfg.Area, Gateway: d.gateway.cfg.Gateway, Machine: d.Machine,
-			Complete: plant.Span{From: d.through, To: round.Through},
-			Readings: append([]plant.Reading(nil), d.kept...),
-		}
-		d.through, d.sent = round.Through, now
-		d.gateway.buffer.append(&b, true)
+		d.send(round.Through, now)
 	}
 	if link := d.status().Link; link != d.link {
 		d.link = link
@@ -129,6 +141,17 @@ func (d *device) take(round plant.Round, now time.Time) {
 		default: // report will look at all devices anyway
 		}
 	}
+}
+
+// send makes a batch of what is kept, with the claim up to through.
+func (d *device) send(through plant.Time, now time.Time) {
+	b := plant.Batch{
+		Area: d.gateway.cfg.Area, Gateway: d.gateway.cfg.Gateway, Machine: d.Machine,
+		Complete: plant.Span{From: d.through, To: through},
+		Readings: append([]plant.Reading(nil), d.kept...),
+	}
+	d.through, d.sent = through, now
+	d.gateway.buffer.append(&b, true)
 }
 
 // status is the source's, with what the gateway knows beside it.
