@@ -13,6 +13,7 @@ type edgeDevice struct {
 	control uint64 // aliases: control Sequence, +1 Through, +2 From
 	signals []edgeSignal
 	index   map[string]int
+	born    bool // DBIRTH was sent since NBIRTH
 	online  bool
 }
 
@@ -33,8 +34,8 @@ func (d *edgeDevice) find(name string, hint int) int {
 	return -1
 }
 
-// device gives what is known of a machine, with these signals. A signal keeps
-// its alias for the life of the process.
+// device gives what is known of a machine, with these signals beside those that
+// it has.
 func (e *Edge) device(machine string, signals []plant.Signal) *edgeDevice {
 	d := e.devices[machine]
 	if d == nil {
@@ -47,15 +48,55 @@ func (e *Edge) device(machine string, signals []plant.Signal) *edgeDevice {
 		e.devices[machine] = d
 	}
 	for _, s := range signals {
-		if i, ok := d.index[s.Name]; ok {
-			d.signals[i].Signal = s
-			continue
+		i, ok := d.index[s.Name]
+		if !ok {
+			i = len(d.signals)
+			d.index[s.Name] = i
+			d.signals = append(d.signals, edgeSignal{})
 		}
-		e.alias++
-		d.index[s.Name] = len(d.signals)
-		d.signals = append(d.signals, edgeSignal{s, e.alias})
+		if !ok || !alike(&d.signals[i].Signal, &s) {
+			// No alias has two meanings within a process, not even one after the
+			// other: a host that missed this birth must not take one for the other.
+			e.alias++
+			d.signals[i].alias = e.alias
+		}
+		d.signals[i].Signal = s
 	}
 	return d
+}
+
+// alike tells whether values of two signals of one name mean the same.
+func alike(a, b *plant.Signal) bool {
+	return a.Kind == b.Kind && a.Unit == b.Unit && a.Counter == b.Counter
+}
+
+// define makes a machine's signals exactly these, and tells whether hosts have
+// to hear of it. What the buffer still holds of others is born once more when
+// it is sent.
+func (e *Edge) define(machine string, signals []plant.Signal) (changed bool) {
+	before := e.devices[machine]
+	if before == nil {
+		e.device(machine, signals)
+		return true
+	}
+	same := before.born && len(before.signals) == len(signals)
+	for i := 0; same && i < len(signals); i++ {
+		same = before.signals[i].Signal == signals[i]
+	}
+	if same {
+		return false
+	}
+	old := *before
+	before.signals, before.index = nil, map[string]int{}
+	for _, s := range signals {
+		if i, ok := old.index[s.Name]; ok && alike(&old.signals[i].Signal, &s) {
+			before.index[s.Name] = len(before.signals)
+			before.signals = append(before.signals, edgeSignal{s, old.signals[i].alias})
+			continue
+		}
+		e.device(machine, []plant.Signal{s})
+	}
+	return true
 }
 
 func now() uint64 { return uint64(time.Now().UnixMilli()) }
@@ -81,9 +122,10 @@ func (e *Edge) births(l *link, bd uint8, birth *plant.GatewayBirth) error {
 		return err
 	}
 	for _, d := range e.devices {
-		d.online = false
+		d.born, d.online = false, false
 	}
 	for i := range birth.Devices {
+		e.define(birth.Devices[i].Machine, birth.Devices[i].Signals)
 		if err := e.deviceBirth(l, &birth.Devices[i]); err != nil {
 			return err
 		}
@@ -99,7 +141,7 @@ func (e *Edge) deviceBirth(l *link, b *plant.DeviceBirth) error {
 	if err := e.send(l, topic{kindDBirth, e.cfg.Area, e.cfg.Gateway, b.Machine}.String()); err != nil {
 		return err
 	}
-	d.online = true
+	d.born, d.online = true, true
 	if b.Online {
 		return nil
 	}
@@ -122,11 +164,10 @@ func (e *Edge) Device(b plant.DeviceBirth) error {
 	if e.link == nil {
 		return plant.ErrOffline
 	}
-	d := e.devices[b.Machine]
-	if d == nil || b.Online {
+	if changed := e.define(b.Machine, b.Signals); changed || b.Online {
 		return e.deviceBirth(e.link, &b)
 	}
-	return e.deviceDeath(e.link, d, b.Machine)
+	return e.deviceDeath(e.link, e.devices[b.Machine], b.Machine)
 }
 
 // Status sends the gateway's account of itself as NDATA, or gives
