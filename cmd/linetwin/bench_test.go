@@ -237,11 +237,17 @@ type receiver struct {
 // run runs the receiver on a broker, as the host of that id.
 func (r *receiver) run(b testing.TB, broker, host string) {
 	b.Helper()
+	r.runAs(b, broker, host, r)
+}
+
+// runAs runs the host with another sink, which hands on to r what it likes.
+func (r *receiver) runAs(b testing.TB, broker, host string, sink sparkplug.Sink) {
+	b.Helper()
 	r.statuses, r.sessions = make(chan plant.GatewayStatus, 1024), map[string]string{}
 	var err error
 	r.host, err = sparkplug.NewHost(sparkplug.HostConfig{
 		Site: "bench", Host: host, Connection: sparkplug.Connection{Brokers: []string{"tcp://" + broker}},
-	}, r, slog.New(slog.DiscardHandler))
+	}, sink, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
