@@ -80,6 +80,17 @@ func launch(b testing.TB, env []string, path string, args ...string) *child {
 	return c
 }
 
+// end sends a signal and waits until the process is gone.
+func (c *child) end(b testing.TB, sig os.Signal) {
+	b.Helper()
+	if err := c.cmd.Process.Signal(sig); err != nil {
+		b.Fatal(err)
+	}
+	if err := c.cmd.Wait(); err != nil {
+		b.Fatalf("%s: %v\n%s", c.cmd.Path, err, tail(c.log.String(), 4000))
+	}
+}
+
 // cpu gives the time for which all threads of a process have run. It is what
 // utime and stime of /proc/PID/stat add up to, without their steps of 10 ms.
 // The Go runtime ends no thread, so none is missing.
