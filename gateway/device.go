@@ -23,7 +23,6 @@ type device struct {
 	heartbeat time.Duration
 
 	into    []plant.Reading // handed to the source again and again
-	kept    []plant.Reading // what passed the filter
 	through plant.Time      // up to where batches have claimed
 	looked  plant.Time      // up to where the last round went
 	sent    time.Time       // when the last batch was made
@@ -124,15 +123,15 @@ func (d *device) recovered() {
 func (d *device) take(round plant.Round, now time.Time) {
 	d.gateway.read.Add(uint64(len(round.Readings)))
 	d.mu.Lock()
-	d.kept = d.filter.pass(d.kept[:0], round.Readings, round.Through)
+	kept := d.filter.pass(round.Readings[:0], round.Readings, round.Through)
 	d.mu.Unlock()
 	if d.through == 0 || round.Through < d.through {
 		// The first look, or a clock set back: nobody knows what was before.
 		d.through = round.Through
 	}
 	d.looked = round.Through
-	if len(d.kept) > 0 || now.Sub(d.sent) >= d.heartbeat {
-		d.send(round.Through, now)
+	if len(kept) > 0 || now.Sub(d.sent) >= d.heartbeat {
+		d.send(kept, round.Through, now)
 	}
 	if link := d.status().Link; link != d.link {
 		d.link = link
@@ -143,12 +142,12 @@ func (d *device) take(round plant.Round, now time.Time) {
 	}
 }
 
-// send makes a batch of what is kept, with the claim up to through.
-func (d *device) send(through plant.Time, now time.Time) {
+// send makes a batch of what passed the filter, with the claim up to through.
+func (d *device) send(kept []plant.Reading, through plant.Time, now time.Time) {
 	b := plant.Batch{
 		Area: d.gateway.cfg.Area, Gateway: d.gateway.cfg.Gateway, Machine: d.Machine,
 		Complete: plant.Span{From: d.through, To: through},
-		Readings: append([]plant.Reading(nil), d.kept...),
+		Readings: append([]plant.Reading(nil), kept...),
 	}
 	d.through, d.sent = through, now
 	d.gateway.buffer.append(&b, true)

@@ -52,7 +52,7 @@ func (g *Gateway) Import(ctx context.Context, machine string, round plant.Round)
 	p := &d.past
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.filter.index == nil {
+	if p.filter.strange == nil {
 		p.filter = newFilter(d.Device, d.log) // few gateways ever import
 	}
 	if !p.started || round.Through < p.complete.To {

@@ -166,7 +166,6 @@ func (d *device) leave() {
 	d.flushPast()
 	d.past.mu.Unlock()
 	if d.looked > d.through {
-		d.kept = d.kept[:0]
-		d.send(d.looked, time.Now())
+		d.send(nil, d.looked, time.Now())
 	}
 }

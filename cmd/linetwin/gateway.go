@@ -43,7 +43,7 @@ func (a *app) gateway() *cobra.Command {
 				file: args[0], seen: seen, hup: hup, running: cfg, opener: g.opener, sources: g.sources, core: g.core,
 				log: log.With("gateway", cfg.Gateway),
 			}
-			return together(cmd.Context(), g.run, settings.run)
+			return together(cmd.Context(), g.run, settings.run, frugal)
 		},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"linetwin/configs"
 	"linetwin/connectors"
@@ -40,14 +41,20 @@ func (r *reloader) run(ctx context.Context) error {
 			return ctx.Err()
 		},
 		func(ctx context.Context) error {
+			calm := time.NewTimer(calmAfter)
+			defer calm.Stop()
 			for {
 				select {
 				case <-ctx.Done():
 					return ctx.Err()
+				case <-calm.C:
+					giveBack()
+					continue
 				case <-changed:
 				case <-r.hup:
 				}
 				r.reload(ctx)
+				calm.Reset(calmAfter)
 			}
 		},
 	)

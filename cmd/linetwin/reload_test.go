@@ -101,7 +101,8 @@ func TestGatewayReload(t *testing.T) {
 			if machine == "server" {
 				list = append(list, map[string]any{"name": s, "node": bulk.Node(i), "type": "uint32"})
 			} else {
-				list = append(list, map[string]any{"name": s, "address": bulk.Address(i), "type": "uint16"})
+				_, address := bulk.Address(i)
+				list = append(list, map[string]any{"name": s, "address": address, "type": "uint16"})
 			}
 		}
 		d["signals"] = list

@@ -12,8 +12,8 @@ type edgeDevice struct {
 	data    string // DDATA topic
 	control uint64 // aliases: control Sequence, +1 Through, +2 From
 	signals []edgeSignal
-	index   map[string]int
-	born    bool // DBIRTH was sent since NBIRTH
+	index   map[string]int // nil until it is needed
+	born    bool           // DBIRTH was sent since NBIRTH
 	online  bool
 }
 
@@ -22,11 +22,17 @@ type edgeSignal struct {
 	alias uint64
 }
 
-// find gives the index of a signal. Readings mostly come in the order of the
-// signals, so that hint is mostly right.
+// find gives the index of a signal, or -1. Readings mostly come in the order of
+// the signals, so that hint is mostly right.
 func (d *edgeDevice) find(name string, hint int) int {
 	if hint < len(d.signals) && d.signals[hint].Name == name {
 		return hint
+	}
+	if d.index == nil {
+		d.index = make(map[string]int, len(d.signals))
+		for i := range d.signals {
+			d.index[d.signals[i].Name] = i
+		}
 	}
 	if i, ok := d.index[name]; ok {
 		return i
@@ -34,69 +40,53 @@ func (d *edgeDevice) find(name string, hint int) int {
 	return -1
 }
 
-// device gives what is known of a machine, with these signals beside those that
-// it has.
+// device gives what is known of a machine, with those of these signals added
+// that it does not have.
 func (e *Edge) device(machine string, signals []plant.Signal) *edgeDevice {
 	d := e.devices[machine]
 	if d == nil {
-		d = &edgeDevice{
-			data:    topic{kindDData, e.cfg.Area, e.cfg.Gateway, machine}.String(),
-			control: e.control,
-			index:   map[string]int{},
-		}
+		d = &edgeDevice{data: topic{kindDData, e.cfg.Area, e.cfg.Gateway, machine}.String(), control: e.control}
 		e.control += 4
 		e.devices[machine] = d
 	}
-	for _, s := range signals {
-		i, ok := d.index[s.Name]
-		if !ok {
-			i = len(d.signals)
-			d.index[s.Name] = i
-			d.signals = append(d.signals, edgeSignal{})
+	for i, s := range signals {
+		if d.find(s.Name, i) >= 0 {
+			continue
 		}
-		if !ok || !alike(&d.signals[i].Signal, &s) {
-			// No alias has two meanings within a process, not even one after the
-			// other: a host that missed this birth must not take one for the other.
-			e.alias++
-			d.signals[i].alias = e.alias
-		}
-		d.signals[i].Signal = s
+		e.alias++
+		d.index[s.Name] = len(d.signals)
+		d.signals = append(d.signals, edgeSignal{s, e.alias})
 	}
 	return d
+}
+
+// define makes a machine's signals exactly these, and tells whether hosts have
+// to hear of it. What the buffer still holds of others is born once more when
+// it is sent. No alias has two meanings within a process, not even one after
+// the other: a host that missed a birth must not take one for the other.
+func (e *Edge) define(machine string, signals []plant.Signal) (changed bool) {
+	d := e.device(machine, nil)
+	same := d.born && len(d.signals) == len(signals)
+	list := make([]edgeSignal, len(signals))
+	for i, s := range signals {
+		list[i].Signal = s
+		if at := d.find(s.Name, i); at >= 0 && alike(&d.signals[at].Signal, &s) {
+			list[i].alias = d.signals[at].alias
+			same = same && at == i && d.signals[at].Signal == s
+			continue
+		}
+		e.alias++
+		list[i].alias, same = e.alias, false
+	}
+	if !same {
+		d.signals, d.index = list, nil
+	}
+	return !same
 }
 
 // alike tells whether values of two signals of one name mean the same.
 func alike(a, b *plant.Signal) bool {
 	return a.Kind == b.Kind && a.Unit == b.Unit && a.Counter == b.Counter
-}
-
-// define makes a machine's signals exactly these, and tells whether hosts have
-// to hear of it. What the buffer still holds of others is born once more when
-// it is sent.
-func (e *Edge) define(machine string, signals []plant.Signal) (changed bool) {
-	before := e.devices[machine]
-	if before == nil {
-		e.device(machine, signals)
-		return true
-	}
-	same := before.born && len(before.signals) == len(signals)
-	for i := 0; same && i < len(signals); i++ {
-		same = before.signals[i].Signal == signals[i]
-	}
-	if same {
-		return false
-	}
-	old := *before
-	before.signals, before.index = nil, map[string]int{}
-	for _, s := range signals {
-		if i, ok := old.index[s.Name]; ok && alike(&old.signals[i].Signal, &s) {
-			before.index[s.Name] = len(before.signals)
-			before.signals = append(before.signals, edgeSignal{s, old.signals[i].alias})
-			continue
-		}
-		e.device(machine, []plant.Signal{s})
-	}
-	return true
 }
 
 func now() uint64 { return uint64(time.Now().UnixMilli()) }
