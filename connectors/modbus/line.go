@@ -202,16 +202,16 @@ func (t *turn) exchange(ctx context.Context, timeout time.Duration, request, int
 		return nil, err
 	}
 	l := t.line
-	if l.users > 1 {
-		// Others need the line, and an answer that is not awaited costs the
-		// connection: whoever stops waits for what is on its way.
-		ctx = context.WithoutCancel(ctx)
-	}
 	if err := l.connect(ctx, t.asked, timeout); err != nil {
 		return nil, err
 	}
 	if err := l.rest(ctx); err != nil {
 		return nil, err
+	}
+	if l.users > 1 {
+		// Others need the line, and an answer that is not awaited costs the
+		// connection: whoever stops waits for what is on its way.
+		ctx = context.WithoutCancel(ctx)
 	}
 	reply, err := l.carrier.exchange(ctx, before(ctx, timeout), request, into)
 	l.ended = time.Now()
