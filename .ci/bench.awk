@@ -63,6 +63,14 @@ function lateness(b) {
   return "looks; p50 / p99 begun " num(b, "late-p50-ms", "%.1f") " / " num(b, "late-p99-ms", "%.1f") ", done " num(b, "done-p50-ms", "%.1f") " / " num(b, "done-p99-ms", "%.1f") " ms after their time"
 }
 
+function starts(    m, modes) {
+  split("modbus opcua-read", modes, " ")
+  print "\n| from the start of the process to the first value at the host | p50 ms | greatest ms |"
+  print "|---|--:|--:|"
+  for (m = 1; m <= 2; m++)
+    printf "| %s | %s | %s |\n", modes[m], num("cmd/linetwin Start/" modes[m], "start-p50-ms", "%.0f"), num("cmd/linetwin Start/" modes[m], "start-max-ms", "%.0f")
+}
+
 function row(what, value, unit) { printf "| %s | %s | %s |\n", what, value, unit }
 
 function rates(    p) {
@@ -111,6 +119,7 @@ END {
   gateways()
   latencies()
   overload()
+  starts()
   rates()
   if (skipped) print "\nnot measured:" skipped
 }

@@ -47,6 +47,14 @@ func (p Problem) String() string {
 	return at + ": " + p.Fault.String()
 }
 
+// Place gives "file:line:column", as far as it is known.
+func (p Problem) Place() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
 // Problems is everything wrong in a file, in the order of lines.
 type Problems []Problem
 

@@ -4,37 +4,44 @@ import "linetwin/plant"
 
 // badness counts the signals whose last reading is bad.
 type badness struct {
-	names []string
-	index map[string]int
-	order []int // which signal came at each place of the last round; rounds are alike
-	bad   []bool
-	count int
-	why   string // of one of them
+	signals []plant.Signal
+	index   map[string]int // nil until it is needed
+	order   []int          // which signal came at each place of the last round; rounds are alike
+	bad     []bool
+	count   int
+	why     string // of one of them
 }
 
 func newBadness(signals []plant.Signal) badness {
-	b := badness{index: make(map[string]int, len(signals)), bad: make([]bool, len(signals))}
-	for i := range signals {
-		b.names = append(b.names, signals[i].Name)
-		b.index[signals[i].Name] = i
+	return badness{signals: signals, bad: make([]bool, len(signals))}
+}
+
+// find gives a signal's place, which is mostly the one that is guessed.
+func (b *badness) find(name string, guess int) (int, bool) {
+	if guess < len(b.signals) && b.signals[guess].Name == name {
+		return guess, true
 	}
-	return b
+	if b.index == nil {
+		b.index = make(map[string]int, len(b.signals))
+		for i := range b.signals {
+			b.index[b.signals[i].Name] = i
+		}
+	}
+	i, ok := b.index[name]
+	return i, ok
 }
 
 func (b *badness) take(readings []plant.Reading) {
 	for at := range readings {
 		r := &readings[at]
 		if at == len(b.order) {
-			b.order = append(b.order, 0)
+			b.order = append(b.order, at)
 		}
-		i := b.order[at]
-		if i >= len(b.names) || b.names[i] != r.Signal {
-			var ok bool
-			if i, ok = b.index[r.Signal]; !ok {
-				continue
-			}
-			b.order[at] = i
+		i, ok := b.find(r.Signal, b.order[at])
+		if !ok {
+			continue
 		}
+		b.order[at] = i
 		bad := r.Quality == plant.Bad
 		if bad {
 			b.why = r.Reason

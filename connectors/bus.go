@@ -48,6 +48,14 @@ func (b *bus) fails(s *Supervisor) {
 	delete(b.up, s)
 }
 
+// leave forgets a device that is no more.
+func (b *bus) leave(s *Supervisor) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.answered, s)
+	delete(b.up, s)
+}
+
 // othersSince tells whether another device than s has answered after t.
 func (b *bus) othersSince(s *Supervisor, t time.Time) bool {
 	b.mu.Lock()

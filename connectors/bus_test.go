@@ -110,13 +110,10 @@ func newParty(t *testing.T, c *converter, units ...int) *party {
 		}
 		cfgs = append(cfgs, cfg)
 	}
-	o := newOpener(opts, opts.Log)
-	line, err := modbus.NewLineOver(*cfgs[0].Modbus, c.dial)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.lines[cfgs[0].Modbus.Endpoint()] = line
-	if p.all, err = o.open(cfgs, opts); err != nil {
+	o := NewOpener(opts)
+	o.newLine = func(cfg modbus.Config) (*modbus.Line, error) { return modbus.NewLineOver(cfg, c.dial) }
+	var err error
+	if p.all, err = o.Open(cfgs); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -2,8 +2,6 @@ package connectors
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -41,49 +39,7 @@ const (
 // same host and port or serial port share a line, OPC UA devices with the same URL,
 // security and user share a session. Everything is checked, nothing is dialled.
 func Open(cfgs []Config, opts Options) ([]*Supervisor, error) {
-	log := opts.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return newOpener(opts, log).open(cfgs, opts)
-}
-
-func (o *opener) open(cfgs []Config, opts Options) ([]*Supervisor, error) {
-	var all []*Supervisor
-	var wrong []error
-	for _, f := range plant.Under("devices", CheckLines(cfgs)) {
-		wrong = append(wrong, errors.New(f.String()))
-	}
-	machines := map[string]bool{}
-	for i := range cfgs {
-		cfg := cfgs[i]
-		faults := cfg.Check()
-		if machines[cfg.Machine] && cfg.Machine != "" {
-			faults = append(faults, plant.Fault{Key: "machine", Found: cfg.Machine, Allowed: "a machine that no other device has"})
-		}
-		machines[cfg.Machine] = true
-		for _, f := range plant.Under(fmt.Sprintf("devices[%d]", i), faults) {
-			wrong = append(wrong, errors.New(f.String()))
-		}
-		if len(faults) > 0 {
-			continue
-		}
-		s, device, err := o.setup(cfg)
-		if err != nil {
-			wrong = append(wrong, err)
-			continue
-		}
-		all = append(all, supervise(s, device, opts, o.log))
-	}
-	if len(wrong) > 0 {
-		return nil, errors.Join(wrong...)
-	}
-	stagger(all)
-	planned := plans(cfgs, o.log)
-	for _, s := range all {
-		s.plan = planned[s.machine]
-	}
-	return all, nil
+	return NewOpener(opts).Open(cfgs)
 }
 
 // described is what both connectors' devices tell of themselves.
@@ -93,36 +49,24 @@ type described interface {
 	Endpoint() string
 }
 
-// opener builds devices that share what they can.
-type opener struct {
-	log   *slog.Logger
-	lines map[string]*modbus.Line
-	buses map[string]*bus // by endpoint, as lines
-	pool  *opcua.Pool
-}
-
-func newOpener(opts Options, log *slog.Logger) *opener {
-	return &opener{log: log, lines: map[string]*modbus.Line{}, buses: map[string]*bus{}, pool: opcua.NewPool(opts.PKI, log)}
-}
-
 // setup gives what a supervisor needs for a device that has been checked.
-func (o *opener) setup(cfg Config) (setup, Device, error) {
+func (o *opening) setup(cfg Config) (setup, described, error) {
 	s := setup{machine: cfg.Machine, every: cfg.Every, deadbands: map[string]float64{}, groups: cfg.watched()}
 	n := time.Duration(len(cfg.Signals))
 	var build func() (described, error)
 	if cfg.Modbus != nil {
-		s.protocol, s.timeout, s.connect = "modbus", cfg.Modbus.Timeout, longestDial
-		s.shares = "modbus " + cfg.Modbus.Endpoint()
-		if s.bus = o.buses[s.shares]; s.bus == nil {
-			s.bus = newBus()
-			o.buses[s.shares] = s.bus
+		shared, err := o.way(cfg)
+		if err != nil {
+			return setup{}, nil, err
 		}
-		build = func() (described, error) { return o.modbus(cfg) }
+		s.protocol, s.timeout, s.connect = "modbus", cfg.Modbus.Timeout, longestDial
+		s.shares, s.bus = "modbus "+cfg.Modbus.Endpoint(), shared.bus
+		build = func() (described, error) { return openModbus(cfg, shared.line) }
 	} else {
 		s.shares = "opcua " + cfg.OPCUA.URL
 		s.protocol, s.timeout = "opcua", cmp.Or(cfg.OPCUA.Timeout, opcuaTimeout)
 		s.connect = max(leastSession, 5*s.timeout) + s.timeout*n/opcuaRequests + cfg.opcua().Reports()
-		build = func() (described, error) { return o.opcua(cfg) }
+		build = func() (described, error) { return openOPCUA(cfg, o.pool) }
 	}
 	s.poll = longestLook + s.timeout*n
 	device, err := build()
@@ -140,16 +84,28 @@ func (o *opener) setup(cfg Config) (setup, Device, error) {
 	return s, device, nil
 }
 
-func (o *opener) modbus(cfg Config) (*modbus.Device, error) {
+// way is what the Modbus devices of one endpoint share.
+type way struct {
+	line *modbus.Line
+	bus  *bus
+}
+
+// way gives what a Modbus device shares with others of its endpoint.
+func (o *opening) way(cfg Config) (way, error) {
 	endpoint := cfg.Modbus.Endpoint()
-	line := o.lines[endpoint]
-	if line == nil {
-		var err error
-		if line, err = modbus.NewLine(*cfg.Modbus); err != nil {
-			return nil, err
-		}
-		o.lines[endpoint] = line
+	if w, ok := o.ways[endpoint]; ok {
+		return w, nil
 	}
+	line, err := o.newLine(*cfg.Modbus)
+	if err != nil {
+		return way{}, err
+	}
+	w := way{line, newBus()}
+	o.ways[endpoint] = w
+	return w, nil
+}
+
+func openModbus(cfg Config, line *modbus.Line) (*modbus.Device, error) {
 	signals := make([]modbus.Signal, len(cfg.Signals))
 	for i := range cfg.Signals {
 		signals[i] = cfg.Signals[i].modbus()
@@ -161,10 +117,10 @@ func (o *opener) modbus(cfg Config) (*modbus.Device, error) {
 	return modbus.New(cfg.Machine, *cfg.Modbus, signals, line)
 }
 
-func (o *opener) opcua(cfg Config) (*opcua.Device, error) {
+func openOPCUA(cfg Config, pool *opcua.Pool) (*opcua.Device, error) {
 	signals := make([]opcua.Signal, len(cfg.Signals))
 	for i := range cfg.Signals {
 		signals[i] = cfg.Signals[i].opcua()
 	}
-	return o.pool.Device(cfg.Machine, cfg.Every, cfg.opcua(), signals)
+	return pool.Device(cfg.Machine, cfg.Every, cfg.opcua(), signals)
 }

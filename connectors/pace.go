@@ -18,14 +18,17 @@ type grid struct {
 
 // stagger spreads the looks of devices that share a connection evenly over
 // their intervals, so that they do not all begin at the same instant and then
-// wait for each other. The first look of each is at once all the same.
-func stagger(all []*Supervisor) {
+// wait for each other. The first look of each is at once all the same. Those
+// that run already keep their times.
+func stagger(all []*Supervisor, runs map[*Supervisor]bool) {
 	sharing, place := map[string]int{}, map[string]int{}
 	for _, s := range all {
 		sharing[s.shares]++
 	}
 	for _, s := range all {
-		s.grid.phase = s.every * time.Duration(place[s.shares]) / time.Duration(sharing[s.shares])
+		if !runs[s] {
+			s.grid.phase = s.every * time.Duration(place[s.shares]) / time.Duration(sharing[s.shares])
+		}
 		place[s.shares]++
 	}
 }

@@ -85,7 +85,7 @@ func TestStagger(t *testing.T) {
 			}
 			all[i] = &Supervisor{setup: setup{every: 100 * time.Millisecond, shares: shares}, grid: grid{every: 100 * time.Millisecond}}
 		}
-		stagger(all)
+		stagger(all, nil)
 		for i, want := range [][]time.Duration{{0, 100, 200, 300}, {0, 25, 125, 225}, {0, 100, 200, 300}, {0, 50, 150, 250}, {0, 75, 175, 275}} {
 			at := time.Now()
 			for n, ms := range want {

@@ -75,7 +75,7 @@ func Probe(ctx context.Context, cfgs []Config, opts ProbeOptions) ([]Probed, err
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	p.lines = opener{log: p.log, lines: map[string]*modbus.Line{}}
+	p.lines = opening{Opener: NewOpener(Options{Log: p.log}), ways: map[string]way{}}
 	var groups [][]task
 	known := map[string]int{}
 	for i := range cfgs {
@@ -105,7 +105,7 @@ func Probe(ctx context.Context, cfgs []Config, opts ProbeOptions) ([]Probed, err
 type survey struct {
 	opts  ProbeOptions
 	log   *slog.Logger
-	lines opener
+	lines opening
 	all   []Probed
 
 	mu   sync.Mutex
@@ -135,7 +135,11 @@ func (p *survey) task(i int, cfg Config) (task, error) {
 	}
 	t := task{index: i, cfg: cfg}
 	if cfg.Modbus != nil {
-		d, err := p.lines.modbus(cfg)
+		shared, err := p.lines.way(cfg)
+		if err != nil {
+			return task{}, err
+		}
+		d, err := openModbus(cfg, shared.line)
 		if err != nil {
 			return task{}, err
 		}

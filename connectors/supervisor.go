@@ -145,6 +145,9 @@ func (s *Supervisor) Status() plant.DeviceStatus {
 
 // Close says goodbye to the device. It is called once Next is no longer.
 func (s *Supervisor) Close() error {
+	if s.bus != nil {
+		s.bus.leave(s)
+	}
 	if s.device == nil {
 		return nil
 	}

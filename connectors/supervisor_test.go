@@ -88,7 +88,7 @@ func (s *script) Close() error {
 // at each second.
 func scripted() (*Supervisor, *script, *bytes.Buffer) {
 	signals := []plant.Signal{{Name: "a", Kind: plant.KindInteger}, {Name: "b", Kind: plant.KindInteger}}
-	d := &script{signals: signals}
+	d := &script{signals: slices.Clone(signals)}
 	log := new(bytes.Buffer)
 	s := supervise(setup{
 		machine: "press", protocol: "modbus", endpoint: "tcp://somewhere", every: time.Second, timeout: 500 * time.Millisecond,

@@ -94,8 +94,13 @@ func TestUnits(t *testing.T) {
 		t.Run(filepath.Base(unit), func(t *testing.T) {
 			copied := filepath.Join(folder, filepath.Base(unit))
 			text := read(t, unit)
-			if n := strings.Count(text, "/usr/bin/linetwin "); n != 2 {
-				t.Errorf("%d uses of the program, want ExecStartPre and ExecStart", n)
+			// A gateway can be told to read its settings again, which checks them first.
+			want := map[string]int{"linetwin-gateway.service": 3, "linetwin-twin.service": 2}[filepath.Base(unit)]
+			if n := strings.Count(text, "/usr/bin/linetwin "); n != want {
+				t.Errorf("%d uses of the program, want %d: ExecStartPre, ExecStart, and ExecReload of a gateway", n, want)
+			}
+			if hup := strings.Contains(text, "\nExecReload=/bin/kill -HUP $MAINPID\n"); hup != (want == 3) {
+				t.Errorf("sends SIGHUP on reload: %v", hup)
 			}
 			write(t, copied, strings.ReplaceAll(text, "/usr/bin/linetwin", binary), 0o644)
 			if out, err := exec.Command(analyze, "verify", copied).CombinedOutput(); err != nil || len(out) > 0 {

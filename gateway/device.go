@@ -23,12 +23,14 @@ type device struct {
 	heartbeat time.Duration
 
 	into    []plant.Reading // handed to the source again and again
-	kept    []plant.Reading // what passed the filter
 	through plant.Time      // up to where batches have claimed
+	looked  plant.Time      // up to where the last round went
 	sent    time.Time       // when the last batch was made
 	link    plant.Link
 
-	told atomic.Bool // what the wire was last told: reachable or not
+	stop  context.CancelFunc // ends run; nil until start
+	ended chan struct{}      // closed when run has returned
+	told  atomic.Int32       // what the wire was last told
 
 	mu     sync.Mutex
 	filter filter
@@ -41,8 +43,22 @@ func newDevice(d Device, g *Gateway) *device {
 	log := g.log.With("machine", d.Machine)
 	return &device{
 		Device: d, gateway: g, log: log, heartbeat: g.cfg.Delivery.Heartbeat,
-		filter: newFilter(d, log),
+		filter: newFilter(d, log), ended: make(chan struct{}),
 	}
+}
+
+// What the wire was told of a device.
+const (
+	toldNothing int32 = iota
+	toldOnline
+	toldOffline
+)
+
+func toldAs(online bool) int32 {
+	if online {
+		return toldOnline
+	}
+	return toldOffline
 }
 
 // run polls until ctx ends, then says goodbye to the device.
@@ -107,20 +123,15 @@ func (d *device) recovered() {
 func (d *device) take(round plant.Round, now time.Time) {
 	d.gateway.read.Add(uint64(len(round.Readings)))
 	d.mu.Lock()
-	d.kept = d.filter.pass(d.kept[:0], round.Readings, round.Through)
+	kept := d.filter.pass(round.Readings[:0], round.Readings, round.Through)
 	d.mu.Unlock()
 	if d.through == 0 || round.Through < d.through {
 		// The first look, or a clock set back: nobody knows what was before.
 		d.through = round.Through
 	}
-	if len(d.kept) > 0 || now.Sub(d.sent) >= d.heartbeat {
-		b := plant.Batch{
-			Area: d.gateway.cfg.Area, Gateway: d.gateway.cfg.Gateway, Machine: d.Machine,
-			Complete: plant.Span{From: d.through, To: round.Through},
-			Readings: append([]plant.Reading(nil), d.kept...),
-		}
-		d.through, d.sent = round.Through, now
-		d.gateway.buffer.append(&b, true)
+	d.looked = round.Through
+	if len(kept) > 0 || now.Sub(d.sent) >= d.heartbeat {
+		d.send(kept, round.Through, now)
 	}
 	if link := d.status().Link; link != d.link {
 		d.link = link
@@ -129,6 +140,17 @@ func (d *device) take(round plant.Round, now time.Time) {
 		default: // report will look at all devices anyway
 		}
 	}
+}
+
+// send makes a batch of what passed the filter, with the claim up to through.
+func (d *device) send(kept []plant.Reading, through plant.Time, now time.Time) {
+	b := plant.Batch{
+		Area: d.gateway.cfg.Area, Gateway: d.gateway.cfg.Gateway, Machine: d.Machine,
+		Complete: plant.Span{From: d.through, To: through},
+		Readings: append([]plant.Reading(nil), kept...),
+	}
+	d.through, d.sent = through, now
+	d.gateway.buffer.append(&b, true)
 }
 
 // status is the source's, with what the gateway knows beside it.

@@ -16,16 +16,20 @@ const maxText = 32 << 10
 type filter struct {
 	machine string
 	log     *slog.Logger
-	index   map[string]int
-	signals []signalFilter
+	names   []plant.Signal
+	index   map[string]int  // nil until it is needed
+	signals []signalFilter  // in the order of names
 	strange map[string]bool // undeclared signals, logged once each
 }
 
+// signalFilter is one signal as it was sent last.
 type signalFilter struct {
-	name     string
-	kind     plant.Kind
 	deadband float64
-	last     plant.Reading // as it was sent
+	time     plant.Time
+	value    plant.Value
+	reason   string
+	quality  plant.Quality
+	kind     plant.Kind
 	seen     bool
 }
 
@@ -33,25 +37,42 @@ type signalFilter struct {
 const maxStrange = 100
 
 func newFilter(d Device, log *slog.Logger) filter {
-	f := filter{machine: d.Machine, log: log, index: make(map[string]int, len(d.Signals)), signals: make([]signalFilter, 0, len(d.Signals)), strange: map[string]bool{}}
-	for i, s := range d.Signals {
-		f.index[s.Name] = i
-		f.signals = append(f.signals, signalFilter{name: s.Name, kind: s.Kind, deadband: d.Deadbands[s.Name]})
+	f := filter{machine: d.Machine, log: log, names: d.Signals, signals: make([]signalFilter, 0, len(d.Signals)), strange: map[string]bool{}}
+	for _, s := range d.Signals {
+		f.signals = append(f.signals, signalFilter{kind: s.Kind, deadband: d.Deadbands[s.Name]})
 	}
 	return f
 }
 
-// pass appends to the readings that go out those of a round that do. The first
-// reading of a signal and every change of quality always do. A reading without
-// a time gets the round's.
+// find gives a signal's place. Readings mostly come in the order of the signals,
+// so that the guess is mostly right.
+func (f *filter) find(name string, guess int) (int, bool) {
+	if guess < len(f.names) && f.names[guess].Name == name {
+		return guess, true
+	}
+	if f.index == nil {
+		f.index = make(map[string]int, len(f.names))
+		for i := range f.names {
+			f.index[f.names[i].Name] = i
+		}
+	}
+	i, ok := f.index[name]
+	return i, ok
+}
+
+// pass appends to the readings that go out those of a round that do; to may be
+// the round's own space, from its beginning. The first reading of a signal and
+// every change of quality always do. A reading without a time gets the round's.
 func (f *filter) pass(to, readings []plant.Reading, through plant.Time) []plant.Reading {
-	at := -1
+	next := 0
 	for i := range readings {
 		r := readings[i]
-		if at = f.find(r.Signal, at+1); at < 0 {
+		at, known := f.find(r.Signal, next)
+		if !known {
 			f.refuse(r.Signal)
 			continue
 		}
+		next = at + 1
 		s := &f.signals[at]
 		r.Machine = f.machine
 		if r.Time == 0 {
@@ -61,21 +82,10 @@ func (f *filter) pass(to, readings []plant.Reading, through plant.Time) []plant.
 		if s.seen && s.unchanged(&r) {
 			continue
 		}
-		s.last, s.seen = r, true
+		s.time, s.value, s.quality, s.reason, s.seen = r.Time, r.Value, r.Quality, r.Reason, true
 		to = append(to, r)
 	}
 	return to
-}
-
-// find gives a signal's place, which is likely at guess, or -1.
-func (f *filter) find(signal string, guess int) int {
-	if guess < len(f.signals) && f.signals[guess].name == signal {
-		return guess
-	}
-	if at, known := f.index[signal]; known {
-		return at
-	}
-	return -1
 }
 
 func (f *filter) refuse(signal string) {
@@ -112,14 +122,16 @@ func (s *signalFilter) mend(r *plant.Reading) {
 }
 
 func (s *signalFilter) unchanged(r *plant.Reading) bool {
-	if r.Same(&s.last) {
+	switch {
+	case r.Quality != s.quality || r.Reason != s.reason:
+		return false
+	case r.Value == s.value:
 		return true
-	}
-	if s.deadband <= 0 || r.Quality != s.last.Quality || r.Reason != s.last.Reason {
+	case s.deadband <= 0:
 		return false
 	}
 	a, ok := r.Value.Number()
-	b, was := s.last.Value.Number()
+	b, was := s.value.Number()
 	return ok && was && r.Value.Kind() != plant.KindBoolean && math.Abs(a-b) <= s.deadband
 }
 
@@ -127,8 +139,8 @@ func (s *signalFilter) unchanged(r *plant.Reading) bool {
 func (f *filter) sent() []plant.Reading {
 	var out []plant.Reading
 	for i := range f.signals {
-		if f.signals[i].seen {
-			out = append(out, f.signals[i].last)
+		if s := &f.signals[i]; s.seen {
+			out = append(out, plant.Reading{Machine: f.machine, Signal: f.names[i].Name, Time: s.time, Value: s.value, Quality: s.quality, Reason: s.reason})
 		}
 	}
 	return out

@@ -30,14 +30,14 @@ type Source interface {
 }
 
 // Wire carries batches to whoever stores them. Publish is called from one
-// goroutine, Status and Device from another one.
+// goroutine, Status and Device from others.
 type Wire interface {
 	// Publish hands b to the network or gives plant.ErrOffline. It must not
 	// change b, nor keep b or its readings after it has returned.
 	Publish(b *plant.Batch) error
 	// Status sends the gateway's own account.
 	Status(s *plant.GatewayStatus) error
-	// Device tells that a device came or went.
+	// Device tells that a device came or went, or what signals it has now.
 	Device(birth plant.DeviceBirth) error
 	// Online tells whether there is somebody who stores what is published.
 	Online() bool
@@ -60,11 +60,18 @@ type Gateway struct {
 	log     *slog.Logger
 	session string
 	started plant.Time
-	devices []*device
 	buffer  *buffer
 	read    atomic.Uint64
 	running atomic.Bool
 	changed chan struct{} // a device may have come or gone
+	reloads chan reload
+	ended   chan struct{} // closed when no reload is taken any more
+	closing time.Duration // the most that a device's end may take in a reload
+	telling sync.Mutex    // one at a time tells the wire of devices
+
+	mu       sync.Mutex
+	devices  []*device
+	settings string // why settings are not used
 }
 
 // New checks its settings and opens the buffer's folder, which no other
@@ -77,16 +84,10 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, log: log.With("gateway", cfg.Gateway), session: rand.Text(),
 		started: plant.At(time.Now()), changed: make(chan struct{}, 1),
+		reloads: make(chan reload), ended: make(chan struct{}), closing: closing,
 	}
-	seen := map[string]bool{}
+	wrong = append(wrong, checkDevices(devices)...)
 	for _, d := range devices {
-		if seen[d.Machine] {
-			wrong = append(wrong, fmt.Errorf("machine %s: two devices", d.Machine))
-		}
-		seen[d.Machine] = true
-		if d.Source == nil {
-			wrong = append(wrong, fmt.Errorf("machine %s: no source", d.Machine))
-		}
 		g.devices = append(g.devices, newDevice(d, g))
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -125,11 +126,8 @@ func (g *Gateway) Run(ctx context.Context, wire Wire) error {
 		others.Go(func() { run(rest) })
 	}
 	others.Go(func() { g.report(rest, wire) })
-	for _, d := range g.devices {
-		pollers.Go(func() { d.run(ctx) })
-	}
+	g.obey(ctx, wire, &pollers)
 	pollers.Wait()
-	<-ctx.Done()
 	g.flushPast(true)
 	stop()
 	others.Wait()
@@ -142,9 +140,9 @@ func (g *Gateway) Birth() plant.GatewayBirth {
 		Area: g.cfg.Area, Gateway: g.cfg.Gateway, Session: g.session, First: g.buffer.first(),
 		Version: g.cfg.Version, Time: plant.Stamp(time.Now()),
 	}
-	for _, d := range g.devices {
+	for _, d := range g.list() {
 		online := d.reachable()
-		d.told.Store(online)
+		d.told.Store(toldAs(online))
 		b.Devices = append(b.Devices, d.birth(online))
 	}
 	return b
@@ -170,7 +168,11 @@ func (g *Gateway) Status() plant.GatewayStatus {
 		Time: plant.Stamp(time.Now()), Started: g.started, Read: g.read.Load(),
 	}
 	g.buffer.account(&s)
-	for _, d := range g.devices {
+	g.mu.Lock()
+	devices := g.devices
+	s.SettingsError = g.settings
+	g.mu.Unlock()
+	for _, d := range devices {
 		s.Devices = append(s.Devices, d.status())
 	}
 	return s
@@ -205,14 +207,16 @@ func (g *Gateway) report(ctx context.Context, wire Wire) {
 }
 
 func (g *Gateway) tellDevices(wire Wire) {
-	for _, d := range g.devices {
+	g.telling.Lock()
+	defer g.telling.Unlock()
+	for _, d := range g.list() {
 		online := d.reachable()
-		if d.told.Load() == online || !wire.Online() {
+		if d.told.Load() == toldAs(online) || !wire.Online() {
 			continue
 		}
 		err := wire.Device(d.birth(online))
 		if err == nil {
-			d.told.Store(online)
+			d.told.Store(toldAs(online))
 		} else if !errors.Is(err, plant.ErrOffline) {
 			d.log.Debug("change of device not sent", "error", err)
 		}

@@ -52,7 +52,7 @@ func (g *Gateway) Import(ctx context.Context, machine string, round plant.Round)
 	p := &d.past
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.filter.index == nil {
+	if p.filter.strange == nil {
 		p.filter = newFilter(d.Device, d.log) // few gateways ever import
 	}
 	if !p.started || round.Through < p.complete.To {
@@ -72,7 +72,7 @@ func (g *Gateway) Import(ctx context.Context, machine string, round plant.Round)
 }
 
 func (g *Gateway) device(machine string) *device {
-	for _, d := range g.devices {
+	for _, d := range g.list() {
 		if d.Machine == machine {
 			return d
 		}
@@ -82,7 +82,7 @@ func (g *Gateway) device(machine string) *device {
 
 // flushPast makes batches of past rounds that were gathered for long enough.
 func (g *Gateway) flushPast(all bool) {
-	for _, d := range g.devices {
+	for _, d := range g.list() {
 		d.past.mu.Lock()
 		if !d.past.since.IsZero() && (all || time.Since(d.past.since) >= pastFlush) {
 			d.flushPast()

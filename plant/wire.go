@@ -99,5 +99,9 @@ type GatewayStatus struct {
 	OldestWaits  Time   `json:"oldest_waiting"`         // time of the oldest batch that waits; 0 for none
 	LastSequence uint64 `json:"last_sequence"`
 
+	// SettingsError is why the settings file, as it is now, is not used: the
+	// gateway goes on with what it had read before.
+	SettingsError string `json:"settings_error,omitempty"`
+
 	Devices []DeviceStatus `json:"devices"`
 }

@@ -334,12 +334,14 @@ func (t *Twin) signalLocked(id string, n *signalNow, now plant.Time) plant.Signa
 	m := t.machines[id]
 	if m != nil {
 		s.Role = m.roles[n.signal.Name]
+	}
+	if m != nil && !n.gone {
 		s.Through = max(s.Time, m.track.head)
 	}
 	switch {
 	case n.last.Time == 0:
 		s.State = "never"
-	case m != nil && now.Sub(s.Through) > t.cfg.LateAfter:
+	case n.gone || m != nil && now.Sub(s.Through) > t.cfg.LateAfter:
 		s.State = "stale"
 	default:
 		s.State = n.last.Quality.String()

@@ -11,6 +11,7 @@ import (
 type signalNow struct {
 	signal plant.Signal
 	last   plant.Reading
+	gone   bool // its device no longer has it: last says nothing about now
 }
 
 // Birth takes a gateway's introduction: its session, and what signals its
@@ -27,27 +28,45 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 	g.born(b, now)
 	for i := range b.Devices {
 		d := &b.Devices[i]
-		known := t.signals[d.Machine]
-		if known == nil {
-			known = map[string]*signalNow{}
-			t.signals[d.Machine] = known
-		}
-		for _, s := range d.Signals {
-			if known[s.Name] == nil {
-				known[s.Name] = &signalNow{}
-			}
-			known[s.Name].signal = s
-			t.typeLocked(s)
-		}
-		for _, r := range d.Last {
-			if n := known[r.Signal]; n != nil && r.Time > n.last.Time {
-				n.last = r
-			}
-		}
+		t.introducedLocked(d)
 		if m := t.machines[d.Machine]; m != nil {
-			m.gateway = b.Gateway
+			if d.Online || m.gateway == "" { // it may have moved to another gateway
+				m.gateway = b.Gateway
+			}
 			m.widths(d.Signals)
 			m.line.version++
+		}
+	}
+}
+
+// introducedLocked takes what signals a device has.
+func (t *Twin) introducedLocked(d *plant.DeviceBirth) {
+	known := t.signals[d.Machine]
+	if known == nil {
+		known = map[string]*signalNow{}
+		t.signals[d.Machine] = known
+	}
+	listed := make(map[string]bool, len(d.Signals))
+	for _, s := range d.Signals {
+		listed[s.Name] = true
+		n := known[s.Name]
+		if n == nil {
+			n = &signalNow{}
+			known[s.Name] = n
+		}
+		if d.Online || n.signal.Name == "" {
+			n.signal = s
+		}
+		t.typeLocked(s)
+	}
+	for name, n := range known {
+		// One that is listed again may be there for the backlog alone: a new
+		// reading tells.
+		n.gone = n.gone || d.Online && !listed[name]
+	}
+	for _, r := range d.Last {
+		if n := known[r.Signal]; n != nil && r.Time > n.last.Time {
+			n.last, n.gone = r, false
 		}
 	}
 }
@@ -146,7 +165,7 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 		if r.Time < n.last.Time {
 			continue // backlog: what is newer is known
 		}
-		n.last = *r
+		n.last, n.gone = *r, n.gone && b.Historical
 		if watched {
 			shown = append(shown, t.signalLocked(b.Machine, n, now))
 		}
@@ -168,7 +187,9 @@ const ahead = time.Minute
 // because no figure can hold it, it names: data from before all that can be
 // folded again, and data from the future.
 func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
-	m.gateway = b.Gateway
+	if !b.Historical || m.gateway == "" { // a backlog may be of a gateway that had it before
+		m.gateway = b.Gateway
+	}
 	claim, limit := b.Complete, now.Add(ahead)
 	if claim.To < now.Add(-memory) {
 		return "data older than 8 days is in history only: " + claim.To.String()

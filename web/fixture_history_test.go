@@ -216,7 +216,7 @@ func (f *fixture) gateways(now plant.Time) []plant.GatewayLive {
 			device("press-1", "modbus", "rtu:///dev/serial/by-id/usb-FTDI_FT232R?baud=19200&parity=even unit 3", plant.LinkConnecting, "no answer within 500 ms"),
 		}}, Online: true, Since: now.Add(-70 * time.Hour), LastSeen: now.Add(-200 * time.Millisecond), LagMs: ptr(int64(412)), ClockMs: ptr(int64(3)), MadeRate: 1204.2, StoredRate: 1203.8}
 	two := plant.GatewayLive{GatewayStatus: plant.GatewayStatus{Area: "assembly", Gateway: "edge-2", Version: "1.1.4", Time: now.Add(-17 * time.Minute), Started: now.Add(-9 * time.Hour),
-		Made: 412000, Read: 880000, Stored: 393588, Waiting: 18412, Dropped: 7, DroppedSpan: plant.Span{From: now.Add(-2 * time.Hour), To: now.Add(-119 * time.Minute)}, BufferBytes: 700 << 20, BufferMax: 1 << 30, BufferError: "disk full",
+		Made: 412000, Read: 880000, Stored: 393588, Waiting: 18412, Dropped: 7, DroppedSpan: plant.Span{From: now.Add(-2 * time.Hour), To: now.Add(-119 * time.Minute)}, BufferBytes: 700 << 20, BufferMax: 1 << 30, BufferError: "disk full", SettingsError: "gateway.yaml:9:5: devices[0].every: found 5ms, allowed: 10ms to 1h0m0s",
 		Devices: []plant.DeviceStatus{device("d-calibration", "opcua", "opc.tcp://10.0.5.14:4840", plant.LinkDown, "connection refused")}},
 		Since: now.Add(-17 * time.Minute), LastSeen: now.Add(-17 * time.Minute), Gaps: 2}
 	three := plant.GatewayLive{GatewayStatus: plant.GatewayStatus{Area: "assembly", Gateway: "ignition-7"}, Online: true, Foreign: true, Since: now.Add(-time.Hour), LastSeen: now.Add(-time.Second), MadeRate: 3.5}

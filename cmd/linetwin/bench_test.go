@@ -80,6 +80,17 @@ func launch(b testing.TB, env []string, path string, args ...string) *child {
 	return c
 }
 
+// end sends a signal and waits until the process is gone.
+func (c *child) end(b testing.TB, sig os.Signal) {
+	b.Helper()
+	if err := c.cmd.Process.Signal(sig); err != nil {
+		b.Fatal(err)
+	}
+	if err := c.cmd.Wait(); err != nil {
+		b.Fatalf("%s: %v\n%s", c.cmd.Path, err, tail(c.log.String(), 4000))
+	}
+}
+
 // cpu gives the time for which all threads of a process have run. It is what
 // utime and stime of /proc/PID/stat add up to, without their steps of 10 ms.
 // The Go runtime ends no thread, so none is missing.
@@ -237,11 +248,17 @@ type receiver struct {
 // run runs the receiver on a broker, as the host of that id.
 func (r *receiver) run(b testing.TB, broker, host string) {
 	b.Helper()
+	r.runAs(b, broker, host, r)
+}
+
+// runAs runs the host with another sink, which hands on to r what it likes.
+func (r *receiver) runAs(b testing.TB, broker, host string, sink sparkplug.Sink) {
+	b.Helper()
 	r.statuses, r.sessions = make(chan plant.GatewayStatus, 1024), map[string]string{}
 	var err error
 	r.host, err = sparkplug.NewHost(sparkplug.HostConfig{
 		Site: "bench", Host: host, Connection: sparkplug.Connection{Brokers: []string{"tcp://" + broker}},
-	}, r, slog.New(slog.DiscardHandler))
+	}, sink, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +25,10 @@ func (a *app) gateway() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			seen := configs.MarkOf(args[0])
 			cfg, err := configs.LoadGateway(args[0])
 			if err != nil {
 				return err
@@ -32,31 +39,32 @@ func (a *app) gateway() *cobra.Command {
 			}
 			log.Info("gateway starts", "gateway", cfg.Gateway, "area", cfg.Area, "devices", len(cfg.Devices), "brokers", cfg.Wire.Brokers, "version", version)
 			defer func() { log.Info("gateway stops", "gateway", cfg.Gateway, "waiting", g.core.Status().Waiting) }()
-			return g.run(cmd.Context())
+			settings := &reloader{
+				file: args[0], seen: seen, hup: hup, running: cfg, opener: g.opener, sources: g.sources, core: g.core,
+				log: log.With("gateway", cfg.Gateway),
+			}
+			return together(cmd.Context(), g.run, settings.run, frugal)
 		},
 	}
 }
 
 // gatewayRole is a gateway with its devices and its wire.
 type gatewayRole struct {
-	core *gateway.Gateway
-	edge *sparkplug.Edge
+	opener  *connectors.Opener
+	sources []*connectors.Supervisor
+	core    *gateway.Gateway
+	edge    *sparkplug.Edge
 }
 
 func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 	own := log.With("gateway", cfg.Gateway)
-	sources, err := connectors.Open(cfg.Devices, connectors.Options{
-		Log: own, PKI: &opcua.PKI{Folder: cfg.Certificates, Log: own},
-	})
+	opener := connectors.NewOpener(connectors.Options{Log: own, PKI: &opcua.PKI{Folder: cfg.Certificates, Log: own}})
+	sources, err := opener.Open(cfg.Devices)
 	if err != nil {
 		return nil, err
 	}
-	devices := make([]gateway.Device, len(sources))
-	for i, s := range sources {
-		devices[i] = gateway.Device{Machine: s.Machine(), Signals: s.Signals(), Deadbands: s.Deadbands(), Source: s}
-	}
 	cfg.Config.Version = version
-	core, err := gateway.New(cfg.Config, devices, log)
+	core, err := gateway.New(cfg.Config, gatewayDevices(sources), log)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +72,15 @@ func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wire: %w", err)
 	}
-	return &gatewayRole{core: core, edge: edge}, nil
+	return &gatewayRole{opener: opener, sources: sources, core: core, edge: edge}, nil
+}
+
+func gatewayDevices(sources []*connectors.Supervisor) []gateway.Device {
+	devices := make([]gateway.Device, len(sources))
+	for i, s := range sources {
+		devices[i] = gateway.Device{Machine: s.Machine(), Signals: s.Signals(), Deadbands: s.Deadbands(), Source: s}
+	}
+	return devices
 }
 
 // run works until ctx ends.

@@ -95,6 +95,7 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 		}
 	}
 	d := &Device{machine: machine, config: cfg, line: line, now: time.Now, last: make([]plant.Value, len(signals))}
+	d.points, d.signals = make([]point, 0, len(signals)), make([]plant.Signal, 0, len(signals))
 	for i := range signals {
 		s := &signals[i]
 		p, err := s.compile(cfg.CountFrom)

@@ -143,6 +143,9 @@ func (l *Line) connect(ctx context.Context, asked time.Time, timeout time.Durati
 	dial, cancel := context.WithTimeout(ctx, allowed)
 	defer cancel()
 	if err := l.carrier.open(dial); err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return ctx.Err() // the caller's own end, which says nothing of the device
+		}
 		l.failure, l.failedAt = fmt.Errorf("connect: %w", plain(err, allowed)), time.Now()
 		return l.failure
 	}
@@ -204,6 +207,11 @@ func (t *turn) exchange(ctx context.Context, timeout time.Duration, request, int
 	}
 	if err := l.rest(ctx); err != nil {
 		return nil, err
+	}
+	if l.users > 1 {
+		// Others need the line, and an answer that is not awaited costs the
+		// connection: whoever stops waits for what is on its way.
+		ctx = context.WithoutCancel(ctx)
 	}
 	reply, err := l.carrier.exchange(ctx, before(ctx, timeout), request, into)
 	l.ended = time.Now()

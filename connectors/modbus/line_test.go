@@ -278,6 +278,55 @@ func TestFailedDialIsShared(t *testing.T) {
 	}
 }
 
+// TestStopCostsOthersNothing: a unit that is stopped while it is asked leaves
+// the line to the others as it is; one alone does not wait for its answer.
+func TestStopCostsOthersNothing(t *testing.T) {
+	for _, shared := range []bool{true, false} {
+		asked, answer := make(chan struct{}), make(chan struct{})
+		liar := newLiar(t, func(n int, conn net.Conn, _, right []byte) {
+			if n == 1 {
+				close(asked)
+				<-answer
+			}
+			conn.Write(right)
+		})
+		cfg := Config{URL: "tcp://" + liar.address, Timeout: 30 * time.Second}
+		line, err := NewLine(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stopped := connect(t, newDevice(t, cfg, line, register("a", 0)))
+		var other *Device
+		if shared {
+			other = connect(t, newDevice(t, cfg, line, register("b", 1)))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := stopped.Poll(ctx, nil)
+			ended <- err
+		}()
+		<-asked
+		cancel()
+		if !shared {
+			if err := <-ended; err == nil {
+				t.Error("a poll that was stopped gave something")
+			}
+			close(answer)
+			continue
+		}
+		close(answer)
+		<-ended
+		stopped.Close()
+		if r := poll(t, other)["b"]; r.Value.Integer() != 1 {
+			t.Errorf("other unit: %+v", r)
+		}
+		if line.dials.Load() != 1 {
+			t.Errorf("%d connections", line.dials.Load())
+		}
+	}
+}
+
 type slowDial struct{ dials int }
 
 func (s *slowDial) open(context.Context) error {

@@ -60,6 +60,22 @@ func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals [
 	return newDevice(machine, every, cfg.filled(every), signals, l, p.log)
 }
 
+// Keep forgets the ways to servers, and the passwords for them, that none of
+// these devices uses. Other devices of the pool work on until they are closed.
+func (p *Pool) Keep(devices []*Device) {
+	used := make(map[*link]bool, len(devices))
+	for _, d := range devices {
+		used[d.link] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for opt, l := range p.links {
+		if !used[l] {
+			delete(p.links, opt)
+		}
+	}
+}
+
 // link is the one way to a server that devices share.
 type link struct {
 	opt options

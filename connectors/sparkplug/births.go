@@ -12,7 +12,8 @@ type edgeDevice struct {
 	data    string // DDATA topic
 	control uint64 // aliases: control Sequence, +1 Through, +2 From
 	signals []edgeSignal
-	index   map[string]int
+	index   map[string]int // nil until it is needed
+	born    bool           // DBIRTH was sent since NBIRTH
 	online  bool
 }
 
@@ -21,11 +22,17 @@ type edgeSignal struct {
 	alias uint64
 }
 
-// find gives the index of a signal. Readings mostly come in the order of the
-// signals, so that hint is mostly right.
+// find gives the index of a signal, or -1. Readings mostly come in the order of
+// the signals, so that hint is mostly right.
 func (d *edgeDevice) find(name string, hint int) int {
 	if hint < len(d.signals) && d.signals[hint].Name == name {
 		return hint
+	}
+	if d.index == nil {
+		d.index = make(map[string]int, len(d.signals))
+		for i := range d.signals {
+			d.index[d.signals[i].Name] = i
+		}
 	}
 	if i, ok := d.index[name]; ok {
 		return i
@@ -33,22 +40,17 @@ func (d *edgeDevice) find(name string, hint int) int {
 	return -1
 }
 
-// device gives what is known of a machine, with these signals. A signal keeps
-// its alias for the life of the process.
+// device gives what is known of a machine, with those of these signals added
+// that it does not have.
 func (e *Edge) device(machine string, signals []plant.Signal) *edgeDevice {
 	d := e.devices[machine]
 	if d == nil {
-		d = &edgeDevice{
-			data:    topic{kindDData, e.cfg.Area, e.cfg.Gateway, machine}.String(),
-			control: e.control,
-			index:   map[string]int{},
-		}
+		d = &edgeDevice{data: topic{kindDData, e.cfg.Area, e.cfg.Gateway, machine}.String(), control: e.control}
 		e.control += 4
 		e.devices[machine] = d
 	}
-	for _, s := range signals {
-		if i, ok := d.index[s.Name]; ok {
-			d.signals[i].Signal = s
+	for i, s := range signals {
+		if d.find(s.Name, i) >= 0 {
 			continue
 		}
 		e.alias++
@@ -56,6 +58,35 @@ func (e *Edge) device(machine string, signals []plant.Signal) *edgeDevice {
 		d.signals = append(d.signals, edgeSignal{s, e.alias})
 	}
 	return d
+}
+
+// define makes a machine's signals exactly these, and tells whether hosts have
+// to hear of it. What the buffer still holds of others is born once more when
+// it is sent. No alias has two meanings within a process, not even one after
+// the other: a host that missed a birth must not take one for the other.
+func (e *Edge) define(machine string, signals []plant.Signal) (changed bool) {
+	d := e.device(machine, nil)
+	same := d.born && len(d.signals) == len(signals)
+	list := make([]edgeSignal, len(signals))
+	for i, s := range signals {
+		list[i].Signal = s
+		if at := d.find(s.Name, i); at >= 0 && alike(&d.signals[at].Signal, &s) {
+			list[i].alias = d.signals[at].alias
+			same = same && at == i && d.signals[at].Signal == s
+			continue
+		}
+		e.alias++
+		list[i].alias, same = e.alias, false
+	}
+	if !same {
+		d.signals, d.index = list, nil
+	}
+	return !same
+}
+
+// alike tells whether values of two signals of one name mean the same.
+func alike(a, b *plant.Signal) bool {
+	return a.Kind == b.Kind && a.Unit == b.Unit && a.Counter == b.Counter
 }
 
 func now() uint64 { return uint64(time.Now().UnixMilli()) }
@@ -81,9 +112,10 @@ func (e *Edge) births(l *link, bd uint8, birth *plant.GatewayBirth) error {
 		return err
 	}
 	for _, d := range e.devices {
-		d.online = false
+		d.born, d.online = false, false
 	}
 	for i := range birth.Devices {
+		e.define(birth.Devices[i].Machine, birth.Devices[i].Signals)
 		if err := e.deviceBirth(l, &birth.Devices[i]); err != nil {
 			return err
 		}
@@ -99,7 +131,7 @@ func (e *Edge) deviceBirth(l *link, b *plant.DeviceBirth) error {
 	if err := e.send(l, topic{kindDBirth, e.cfg.Area, e.cfg.Gateway, b.Machine}.String()); err != nil {
 		return err
 	}
-	d.online = true
+	d.born, d.online = true, true
 	if b.Online {
 		return nil
 	}
@@ -122,11 +154,10 @@ func (e *Edge) Device(b plant.DeviceBirth) error {
 	if e.link == nil {
 		return plant.ErrOffline
 	}
-	d := e.devices[b.Machine]
-	if d == nil || b.Online {
+	if changed := e.define(b.Machine, b.Signals); changed || b.Online {
 		return e.deviceBirth(e.link, &b)
 	}
-	return e.deviceDeath(e.link, d, b.Machine)
+	return e.deviceDeath(e.link, e.devices[b.Machine], b.Machine)
 }
 
 // Status sends the gateway's account of itself as NDATA, or gives

@@ -50,11 +50,11 @@ func (e *Edge) untold(d *edgeDevice, b *plant.Batch) bool {
 }
 
 // born gives the batch's device. What was buffered may be of a machine or of
-// signals that the settings no longer have: they are born first, with what the
-// batch tells of them.
+// signals that the settings no longer have: they are born first, with what is
+// known of them, or what the batch tells.
 func (e *Edge) born(b *plant.Batch) (*edgeDevice, error) {
 	d := e.devices[b.Machine]
-	missing := d == nil
+	missing := d == nil || !d.born
 	for i := range b.Readings {
 		missing = missing || d.find(b.Readings[i].Signal, i) < 0
 	}

@@ -192,6 +192,7 @@ export interface Gateway {
   buffer_bytes: number;
   buffer_max_bytes: number;
   buffer_error?: string;
+  settings_error?: string;
   oldest_waiting: Time;
   devices: Device[] | null;
   online: boolean;

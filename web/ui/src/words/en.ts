@@ -238,6 +238,7 @@ export const en = {
   'gateway.away': 'away since {time}; {n} readings waiting there (last known)',
   'gateway.troubled': '{n} of {all} devices give no data',
   'gateway.foreign': 'foreign edge node: its readings are taken, but nothing is acknowledged',
+  'gateway.settingserror': 'Its settings file was changed and is not used: {error}. It goes on with the settings before.',
   'gateway.buffererror': 'The buffer on its disk has a fault: {error}. Readings may be dropped; free space or replace the disk.',
   'gateway.droppedspan': '{n} readings were dropped, from {from} to {to}',
   'gateway.none': 'No gateway has spoken yet. Start one with “linetwin gateway FILE”, or look into its log if it runs.',

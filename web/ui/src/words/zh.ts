@@ -239,6 +239,7 @@ export const zh: Words = {
   'gateway.away': '自 {time} 起离线；当时有 {n} 条读数待传',
   'gateway.troubled': '{all} 台设备中有 {n} 台无数据',
   'gateway.foreign': '第三方边缘节点：接收其读数，但不作确认',
+  'gateway.settingserror': '其配置文件已改动，但未被采用：{error}。网关继续使用先前的配置。',
   'gateway.buffererror': '其磁盘缓存有故障：{error}。读数可能被丢弃；请清理空间或更换磁盘。',
   'gateway.droppedspan': '丢弃了 {n} 条读数，{from} 至 {to}',
   'gateway.none': '尚无网关上线。请用“linetwin gateway FILE”启动网关；若已启动，请查看其日志。',
