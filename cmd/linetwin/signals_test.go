@@ -46,7 +46,7 @@ func TestSignalsCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := readFile(t, "s.csv")
-	if !strings.HasPrefix(table, "\ufeffmachine;name;address;") {
+	if !strings.HasPrefix(table, "\ufeffmachine;name;group;address;") {
 		t.Errorf("table begins with %.40q", table)
 	}
 	writeFile(t, "s.csv", strings.Replace(table, "holding:1", "holding:7", 1))
@@ -68,7 +68,7 @@ func TestSignalsCommands(t *testing.T) {
 		t.Errorf("elsewhere: %q, error %v", stdout, err)
 	}
 	writeFile(t, "s.csv", strings.Replace(table, "holding:1", "holdin:7", 1))
-	if _, stderr, err = command(t.Context(), "signals", "import", "gateway.yaml", "s.csv", "--in-place"); err == nil || readFile(t, "gateway.yaml") != want || !strings.Contains(stderr, "s.csv: row 3, column C (address): found holdin:7") {
+	if _, stderr, err = command(t.Context(), "signals", "import", "gateway.yaml", "s.csv", "--in-place"); err == nil || readFile(t, "gateway.yaml") != want || !strings.Contains(stderr, "s.csv: row 3, column D (address): found holdin:7") {
 		t.Errorf("a wrong table: %q, error %v", stderr, err)
 	}
 	for _, args := range [][]string{
