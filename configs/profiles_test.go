@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"linetwin/connectors"
+	"linetwin/connectors/opcua"
 )
 
 // TestProfiles: each shipped profile is right by itself, has all that is asked
@@ -41,10 +42,13 @@ func TestProfiles(t *testing.T) {
 	if notes := connectors.Notes(devices); len(notes) > 0 {
 		t.Errorf("notes: %v", notes)
 	}
-	for name, batch := range map[string]int{"s7-1200": 100, "s7-1500": 500, "kepware": 1000} {
+	for name, want := range map[string]opcua.Config{"s7-1200": {Batch: 100, MaxItems: 1000, ServerDeadband: "never"},
+		"s7-1500": {Batch: 500, MaxItems: 10000}, "kepware": {Batch: 1000}} {
 		c, err := have[name].Device()
-		if err != nil || c.OPCUA.Batch != batch {
-			t.Errorf("%s: batch %d, %v", name, c.OPCUA.Batch, err)
+		if err != nil {
+			t.Error(err)
+		} else if got := *c.OPCUA; got.Batch != want.Batch || got.MaxItems != want.MaxItems || got.ServerDeadband != want.ServerDeadband {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}
 	}
 	// A signal's name has one kind and one unit in a site, which may have
