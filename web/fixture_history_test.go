@@ -219,6 +219,10 @@ func (f *fixture) gateways(now plant.Time) []plant.GatewayLive {
 		Made: 412000, Read: 880000, Stored: 393588, Waiting: 18412, Dropped: 7, DroppedSpan: plant.Span{From: now.Add(-2 * time.Hour), To: now.Add(-119 * time.Minute)}, BufferBytes: 700 << 20, BufferMax: 1 << 30, BufferError: "disk full", SettingsError: "gateway.yaml:9:5: devices[0].every: found 5ms, allowed: 10ms to 1h0m0s",
 		Devices: []plant.DeviceStatus{device("d-calibration", "opcua", "opc.tcp://10.0.5.14:4840", plant.LinkDown, "connection refused")}},
 		Since: now.Add(-17 * time.Minute), LastSeen: now.Add(-17 * time.Minute), Gaps: 2}
+	calibration := &one.Devices[2]
+	calibration.Skipped = 1204
+	calibration.Groups = []plant.GroupStatus{{Signals: 9, EveryMs: 200, LastData: now}, {Name: "slow", Signals: 3, EveryMs: 5000, Stale: true, LastData: now.Add(-64 * time.Second)}}
+	calibration.Notes = []string{"deadband applied by the gateway, because the server does not (BadFilterNotAllowed): temperature"}
 	three := plant.GatewayLive{GatewayStatus: plant.GatewayStatus{Area: "assembly", Gateway: "ignition-7"}, Online: true, Foreign: true, Since: now.Add(-time.Hour), LastSeen: now.Add(-time.Second), MadeRate: 3.5}
 	return []plant.GatewayLive{one, two, three}
 }

@@ -145,4 +145,12 @@ describe('what the server says', () => {
     for (const text of texts) expect(said(text), text).toMatch(/[\u4e00-\u9fff]/);
     language.now = 'en';
   });
+  test('is Chinese for every remark of an OPC UA device', () => {
+    language.now = 'zh';
+    const source = readFileSync(join(import.meta.dirname, '../../../../connectors/opcua/tally.go'), 'utf8');
+    const texts = [...source.matchAll(/Sprintf\("((?:polled|deadband|the server)[^"]+)"/g)].map((m) => (m[1] ?? '').replaceAll(/%[sdv]/g, '7'));
+    expect(texts.length).toBeGreaterThan(5);
+    for (const text of texts) expect(said(text), text).toMatch(/[\u4e00-\u9fff]/);
+    language.now = 'en';
+  });
 });

@@ -3,7 +3,7 @@ import { moment } from './format';
 import { isKey, t } from './words.svelte';
 
 // What the server says in English, by the key of the same text in the pages'
-// languages. What a pattern catches is filled in as {a} and {b}.
+// languages. What a pattern catches is filled in as {a}, {b} and {c}.
 const known: [RegExp, string][] = [
   [/^no planned time in this window$/, 'said.noplan'],
   [/^none of the planned time is known$/, 'said.unknown'],
@@ -31,6 +31,11 @@ const known: [RegExp, string][] = [
   [/^messages dropped because they came faster than they could be taken; gateways send them again$/, 'said.overload'],
   [/^metrics that no birth announced$/, 'said.unresolved'],
   [/^readings that history refused and set aside$/, 'said.quarantine'],
+  [/^polled in place of subscribed, because the server says (.+): (.+)$/, 'said.polled'],
+  [/^deadband applied by the gateway, because the server does not \((.+)\): (.+)$/, 'said.deadband'],
+  [/^deadband_percent has no effect, every change is told, because (.+): (.+)$/, 'said.norange'],
+  [/^the server's queues lost (\d+) values since (.+), most of: (.+)$/, 'said.queues'],
+  [/^the server made (publishing|sampling|queue)(.*) in place of (.+)$/, 'said.revised'],
   [/^more waits for history than memory may hold; gateways keep the rest$/, 'said.full'],
 ];
 
@@ -42,8 +47,11 @@ export function said(text: string | undefined): string {
   for (const [pattern, key] of known) {
     const found = pattern.exec(text);
     if (!found || !isKey(key)) continue;
-    const a = found[1] ?? '';
-    return t(key, { a: stamp.test(a) ? moment(Date.parse(a), live.now, live.zone, true) : said(a) });
+    const part = (i: number) => {
+      const text = found[i] ?? '';
+      return stamp.test(text) ? moment(Date.parse(text), live.now, live.zone, true) : said(text);
+    };
+    return t(key, { a: part(1), b: part(2), c: part(3) });
   }
   return text;
 }

@@ -175,6 +175,17 @@ export interface Device {
   every_ms: number;
   round_ms: number;
   connects: number;
+  groups?: SignalGroup[];
+  notes?: string[];
+}
+
+export interface SignalGroup {
+  name: string;
+  every_ms: number;
+  stale: boolean;
+  last_data: Time;
+  signals: number;
+  bad_signals: number;
 }
 
 export interface Gateway {
