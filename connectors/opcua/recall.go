@@ -1,0 +1,123 @@
+package opcua
+
+import (
+	"errors"
+	"time"
+
+	"github.com/gopcua/opcua/ua"
+
+	"linetwin/plant"
+)
+
+var errOrder = errors.New("the server's history is not in the order of time")
+
+// recall makes readings of what a server's history holds of one signal, from
+// the end of the looks before an outage to the first one after it. Each goes
+// out as a live reading would have, but for the deadband only changes do. Where
+// a bad reading told in the meantime that nobody could look, the value that
+// held there takes its place: a store gives a value the place of a bad reading
+// of the same time, and so does the twin.
+//
+// What held at the beginning is known only where the history goes on from
+// where the looks ended: see hold. Until the first value after that the signal
+// stays as unknown as it was told to be.
+type recall struct {
+	machine  string
+	name     string
+	decoder  decoder
+	deadband float64
+
+	from plant.Time   // what came at this time or before it was seen live
+	end  plant.Time   // from here on the signal was seen live again
+	told []plant.Time // when bad readings told of the outage, those to come
+
+	now    plant.Reading // what holds, as far as the history was read
+	known  bool
+	sent   plant.Reading // what went out last
+	news   bool          // the next one goes out, whatever it says
+	stamp  plant.Time    // of what went out last
+	source time.Time     // the server's time of the value that was read last
+}
+
+// doubt forgets what holds: the history may lack what came after it.
+func (r *recall) doubt() { r.known, r.news = false, true }
+
+// hold compares what the history had when reading begins, or goes on, with
+// what was seen then. Only if it is the same, what was seen still holds.
+func (r *recall) hold(dv *ua.DataValue) {
+	if !r.known {
+		return
+	}
+	was := plant.Reading{}
+	was.Value, was.Quality, was.Reason = r.decoder.data(dv)
+	if was.Quality == plant.Bad || !was.Same(&r.now) {
+		r.doubt()
+	}
+}
+
+// take appends what a value of the history says to into. ahead is how far the
+// server's clock is before ours.
+func (r *recall) take(into []plant.Reading, dv *ua.DataValue, ahead time.Duration) ([]plant.Reading, error) {
+	if dv == nil || dv.SourceTimestamp.IsZero() || dv.Status&0xFFFF0000 == ua.StatusBadBoundNotFound {
+		return into, nil
+	}
+	if dv.SourceTimestamp.Before(r.source) {
+		return into, errOrder
+	}
+	again := dv.SourceTimestamp.Equal(r.source)
+	at := plant.At(dv.SourceTimestamp).Add(-ahead)
+	if at <= r.from || at.Floor(time.Millisecond) >= r.end || again {
+		return into, nil
+	}
+	r.source = dv.SourceTimestamp
+	at = max(at.Floor(time.Millisecond), r.stamp+plant.Millisecond, r.from+plant.Millisecond)
+	if at >= r.end {
+		return into, nil // the live reading of this very millisecond says what came of it
+	}
+	into = r.carry(into, at)
+	next := plant.Reading{Machine: r.machine, Signal: r.name, Time: at}
+	next.Value, next.Quality, next.Reason = r.decoder.data(dv)
+	if len(r.told) > 0 && r.told[0] == at {
+		r.told, r.news = r.told[1:], true
+	}
+	r.now, r.known = next, true
+	return r.send(into, at), nil
+}
+
+// finish appends what holds until the end.
+func (r *recall) finish(into []plant.Reading) []plant.Reading { return r.carry(into, r.end) }
+
+// carry puts what holds in the place of the bad readings before until.
+func (r *recall) carry(into []plant.Reading, until plant.Time) []plant.Reading {
+	for len(r.told) > 0 && r.told[0] < until {
+		at := r.told[0]
+		r.told, r.news = r.told[1:], true
+		if r.known && at > r.stamp {
+			into = r.send(into, at)
+		}
+	}
+	return into
+}
+
+// send appends what holds, as of at, unless that says nothing new.
+func (r *recall) send(into []plant.Reading, at plant.Time) []plant.Reading {
+	if !r.news && r.unchanged() {
+		return into
+	}
+	out := r.now
+	out.Time = at
+	r.sent, r.news, r.stamp = out, false, at
+	return append(into, out)
+}
+
+func (r *recall) unchanged() bool {
+	if r.now.Same(&r.sent) {
+		return true
+	}
+	if r.deadband <= 0 || r.now.Quality != r.sent.Quality || r.now.Reason != r.sent.Reason {
+		return false
+	}
+	a, ok := r.now.Value.Number()
+	b, was := r.sent.Value.Number()
+	return ok && was && r.now.Value.Kind() != plant.KindBoolean && max(a-b, b-a) <= r.deadband
+}
