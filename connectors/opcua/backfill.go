@@ -228,6 +228,7 @@ func (w *learner) next(ctx context.Context) bool {
 	}
 	over := !lost || h.tries > mostRetries
 	if over {
+		w.give(ctx, h, h.rest()) // if ctx ends meanwhile, they are there all the same
 		w.tell(h, err)
 	}
 	w.mu.Lock()
@@ -250,11 +251,14 @@ func (w *learner) guarded(ctx context.Context, h *hole) (err error) {
 
 // tell says what became of a hole.
 func (w *learner) tell(h *hole, err error) {
-	filled, without, why := 0, 0, ""
+	filled, without, merged, why := 0, 0, 0, ""
 	if err != nil {
 		why = err.Error()
 	}
 	for i := range h.nodes {
+		for _, r := range h.nodes[i].signals {
+			merged += r.merged
+		}
 		switch n := &h.nodes[i]; {
 		case n.over && n.why == "":
 			filled++
@@ -264,7 +268,7 @@ func (w *learner) tell(h *hole, err error) {
 			why = cmp.Or(why, n.why)
 		}
 	}
-	args := []any{"from", h.From, "to", h.To, "readings", h.readings, "nodes", filled, "without_history", without,
+	args := []any{"from", h.From, "to", h.To, "readings", h.readings, "in_one_millisecond", merged, "nodes", filled, "without_history", without,
 		"failed", len(h.nodes) - filled - without}
 	switch {
 	case why != "":
@@ -295,7 +299,9 @@ func (w *learner) fill(ctx context.Context, h *hole) error {
 		case !w.has[n.target]:
 			n.over, n.why = true, noHistory
 		default:
-			n.restarted(w.asked.started)
+			if err := w.give(ctx, h, n.restarted(w.asked.started)); err != nil {
+				return err
+			}
 			open = append(open, n)
 		}
 	}
@@ -336,17 +342,28 @@ func (w *learner) ask(ctx context.Context, h *hole) error {
 	return nil
 }
 
+// rest gives the values that were read last where reading ended too soon.
+func (h *hole) rest() (found []plant.Reading) {
+	for i := range h.nodes {
+		for j := range h.nodes[i].signals {
+			found = h.nodes[i].signals[j].flush(found)
+		}
+	}
+	return found
+}
+
 // restarted leaves out what the server had before it was started: nobody
 // knows how long it was down, and whether it kept all.
-func (n *holeNode) restarted(at plant.Time) {
+func (n *holeNode) restarted(at plant.Time) (found []plant.Reading) {
 	if at <= n.at {
-		return
+		return nil
 	}
 	n.at = at
 	for i := range n.signals {
 		n.signals[i].from = max(n.signals[i].from, at)
-		n.signals[i].doubt()
+		found = n.signals[i].doubt(found)
 	}
+	return found
 }
 
 // group reads the nodes of one request to their ends, or until one of them has
@@ -364,13 +381,18 @@ func (w *learner) group(ctx context.Context, h *hole, nodes []*holeNode) (err er
 	if res == nil {
 		return err
 	}
+	var found []plant.Reading
 	for i, n := range nodes {
-		n.begin(res[i])
+		found = n.begin(found, res[i])
+	}
+	if err := w.give(ctx, h, found); err != nil {
+		return err
 	}
 	w.asked.free(points(w.nodes, nodes, true)) // that of one value may be the first of many
 	for _, n := range nodes {
 		n.more = nil
 	}
+	span := plant.Span{From: nodes[0].at, To: h.To} // the same for all pages of one reading
 	for first := true; ; first = false {
 		var open []*holeNode
 		for _, n := range nodes {
@@ -381,7 +403,6 @@ func (w *learner) group(ctx context.Context, h *hole, nodes []*holeNode) (err er
 		if len(open) == 0 {
 			return nil
 		}
-		span := plant.Span{From: open[0].at, To: h.To}
 		asked := w.asked.values
 		res, err := w.turn(ctx, open, func() ([]*ua.HistoryReadResult, error) {
 			return w.asked.page(ctx, points(w.nodes, open, false), span)
@@ -473,7 +494,7 @@ func (n *holeNode) nothing(why string) {
 
 // begin compares what the history had where reading begins with what is known
 // to have been.
-func (n *holeNode) begin(r *ua.HistoryReadResult) {
+func (n *holeNode) begin(found []plant.Reading, r *ua.HistoryReadResult) []plant.Reading {
 	n.more = nil
 	if r != nil {
 		n.more = r.ContinuationPoint
@@ -483,8 +504,9 @@ func (n *holeNode) begin(r *ua.HistoryReadResult) {
 		all = []*ua.DataValue{{Status: ua.StatusBadBoundNotFound}}
 	}
 	for i := range n.signals {
-		n.signals[i].hold(all[0])
+		found = n.signals[i].hold(found, all[0])
 	}
+	return found
 }
 
 // take takes one node's part of a page.

@@ -31,32 +31,42 @@ type recall struct {
 	end  plant.Time   // from here on the signal was seen live again
 	told []plant.Time // when bad readings told of the outage, those to come
 
-	now    plant.Reading // what holds, as far as the history was read
+	next   plant.Reading // read last; another one of its millisecond takes its place
+	held   bool          // there is one
+	now    plant.Reading // what holds before it
 	known  bool
 	sent   plant.Reading // what went out last
 	news   bool          // the next one goes out, whatever it says
-	stamp  plant.Time    // of what went out last
 	source time.Time     // the server's time of the value that was read last
+	merged int           // values that shared a millisecond with a later one
 }
 
 // doubt forgets what holds: the history may lack what came after it.
-func (r *recall) doubt() { r.known, r.news = false, true }
+func (r *recall) doubt(into []plant.Reading) []plant.Reading {
+	into = r.flush(into)
+	r.known, r.news = false, true
+	return into
+}
 
 // hold compares what the history had when reading begins, or goes on, with
 // what was seen then. Only if it is the same, what was seen still holds.
-func (r *recall) hold(dv *ua.DataValue) {
-	if !r.known {
-		return
+func (r *recall) hold(into []plant.Reading, dv *ua.DataValue) []plant.Reading {
+	seen := r.now
+	if r.held {
+		seen = r.next
+	} else if !r.known {
+		return into
 	}
 	was := plant.Reading{}
 	was.Value, was.Quality, was.Reason = r.decoder.data(dv)
-	if was.Quality == plant.Bad || !was.Same(&r.now) {
-		r.doubt()
+	if was.Quality == plant.Bad || !was.Same(&seen) {
+		return r.doubt(into)
 	}
+	return into
 }
 
-// take appends what a value of the history says to into. ahead is how far the
-// server's clock is before ours.
+// take appends what is known with a further value of the history to into.
+// ahead is how far the server's clock is before ours.
 func (r *recall) take(into []plant.Reading, dv *ua.DataValue, ahead time.Duration) ([]plant.Reading, error) {
 	if dv == nil || dv.SourceTimestamp.IsZero() || dv.Status&0xFFFF0000 == ua.StatusBadBoundNotFound {
 		return into, nil
@@ -64,35 +74,48 @@ func (r *recall) take(into []plant.Reading, dv *ua.DataValue, ahead time.Duratio
 	if dv.SourceTimestamp.Before(r.source) {
 		return into, errOrder
 	}
-	again := dv.SourceTimestamp.Equal(r.source)
 	at := plant.At(dv.SourceTimestamp).Add(-ahead)
-	if at <= r.from || at.Floor(time.Millisecond) >= r.end || again {
+	if at <= r.from || dv.SourceTimestamp.Equal(r.source) {
 		return into, nil
 	}
 	r.source = dv.SourceTimestamp
-	at = max(at.Floor(time.Millisecond), r.stamp+plant.Millisecond, r.from+plant.Millisecond)
-	if at >= r.end {
-		return into, nil // the live reading of this very millisecond says what came of it
+	// The millisecond of the claim itself belongs to the looks before.
+	if at = max(at.Floor(time.Millisecond), r.from.Floor(time.Millisecond)+plant.Millisecond); at >= r.end {
+		return into, nil
 	}
+	if r.held && at == r.next.Time {
+		r.merged++
+	} else {
+		into = r.flush(into)
+	}
+	r.next, r.held = plant.Reading{Machine: r.machine, Signal: r.name, Time: at}, true
+	r.next.Value, r.next.Quality, r.next.Reason = r.decoder.data(dv)
+	return into, nil
+}
+
+// flush appends the value that was read last.
+func (r *recall) flush(into []plant.Reading) []plant.Reading {
+	if !r.held {
+		return into
+	}
+	at := r.next.Time
 	into = r.carry(into, at)
-	next := plant.Reading{Machine: r.machine, Signal: r.name, Time: at}
-	next.Value, next.Quality, next.Reason = r.decoder.data(dv)
 	if len(r.told) > 0 && r.told[0] == at {
 		r.told, r.news = r.told[1:], true
 	}
-	r.now, r.known = next, true
-	return r.send(into, at), nil
+	r.now, r.known, r.held = r.next, true, false
+	return r.send(into, at)
 }
 
 // finish appends what holds until the end.
-func (r *recall) finish(into []plant.Reading) []plant.Reading { return r.carry(into, r.end) }
+func (r *recall) finish(into []plant.Reading) []plant.Reading { return r.carry(r.flush(into), r.end) }
 
 // carry puts what holds in the place of the bad readings before until.
 func (r *recall) carry(into []plant.Reading, until plant.Time) []plant.Reading {
 	for len(r.told) > 0 && r.told[0] < until {
 		at := r.told[0]
 		r.told, r.news = r.told[1:], true
-		if r.known && at > r.stamp {
+		if r.known {
 			into = r.send(into, at)
 		}
 	}
@@ -106,7 +129,7 @@ func (r *recall) send(into []plant.Reading, at plant.Time) []plant.Reading {
 	}
 	out := r.now
 	out.Time = at
-	r.sent, r.news, r.stamp = out, false, at
+	r.sent, r.news = out, false
 	return append(into, out)
 }
 
