@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
 	"github.com/gopcua/opcua/uasc"
 
@@ -284,4 +285,46 @@ func TestRecall(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzHistory: whatever bytes come as an answer, what is made of them keeps its
+// promises.
+func FuzzHistory(f *testing.F) {
+	base := plant.Time(1_790_000_000) * plant.Time(time.Second)
+	for _, status := range []ua.StatusCode{ua.StatusOK, ua.StatusGoodNoData, ua.StatusBadContinuationPointInvalid} {
+		dv := &ua.DataValue{Value: ua.MustVariant(2.5), SourceTimestamp: base.Add(5 * time.Millisecond).Std()}
+		dv.UpdateMask()
+		res := &ua.HistoryReadResponse{ResponseHeader: header(&ua.HistoryReadRequest{RequestHeader: &ua.RequestHeader{}}, 0), Results: []*ua.HistoryReadResult{
+			{StatusCode: status, HistoryData: ua.NewExtensionObject(&ua.HistoryData{DataValues: []*ua.DataValue{dv}})}, {StatusCode: status}}}
+		body, err := ua.Encode(res)
+		if err != nil {
+			f.Fatal(err)
+		}
+		head, _ := ua.NewFourByteExpandedNodeID(0, id.HistoryReadResponse_Encoding_DefaultBinary).Encode()
+		f.Add(append(head, body...))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		res, err := decodeMessage(b)
+		h, ok := res.(*ua.HistoryReadResponse)
+		if err != nil || !ok {
+			return
+		}
+		r := recall{machine: "m", name: "n", decoder: newDecoder(Signal{Type: "float64"}), from: base, end: base.Add(time.Second), told: []plant.Time{base.Add(7 * time.Millisecond)}}
+		var got []plant.Reading
+		for _, one := range h.Results {
+			all, err := values(one)
+			for _, dv := range all {
+				if err == nil {
+					got, err = r.take(got, dv, 0)
+				}
+			}
+		}
+		last := base
+		for _, x := range r.finish(got) {
+			if x.Time <= last || x.Time >= base.Add(time.Second) || x.Time%plant.Millisecond != 0 || (x.Quality == plant.Bad) != x.Value.IsNone() {
+				t.Fatalf("reading %+v after %s", x, last)
+			}
+			last = x.Time
+		}
+	})
 }
