@@ -124,6 +124,22 @@ func swapped() mischief {
 	}
 }
 
+// repeated gives an answer once more in place of the next one, which follows.
+func repeated() mischief {
+	var before []byte
+	n := 0
+	return func(to net.Conn, frame []byte) error {
+		if n++; n > 6 && n%3 == 0 {
+			if err := written(to, before); err != nil {
+				return err
+			}
+			time.Sleep(5 * time.Millisecond) // so that it is read by itself
+		}
+		before = slices.Clone(frame)
+		return written(to, frame)
+	}
+}
+
 // littered puts bytes that nobody sent before an answer, into its head and
 // behind it. (Not into what it carries: neither protocol could tell without
 // signatures.)
@@ -200,6 +216,7 @@ func TestContractMischief(t *testing.T) {
 				{"delayed replies", late(2 * s.rig(t).timeout), false},
 				{"duplicated frames", doubled, false},
 				{"reordered frames", swapped, false},
+				{"repeated frames", repeated, false},
 				{"garbage", littered, false},
 				{"a byte at a time", crumbled, true},
 				{"400 bytes a second", trickling, false},
