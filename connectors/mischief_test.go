@@ -124,18 +124,24 @@ func swapped() mischief {
 	}
 }
 
-// repeated gives an answer once more in place of the next one, which follows.
+// repeated gives an old answer, as like as can be to the one that is due, in
+// its place; that follows.
 func repeated() mischief {
-	var before []byte
+	var before [][]byte
 	n := 0
 	return func(to net.Conn, frame []byte) error {
-		if n++; n > 6 && n%3 == 0 {
-			if err := written(to, before); err != nil {
-				return err
+		if n++; n > 6 && rand.IntN(3) == 0 {
+			for _, old := range before {
+				if len(old) == len(frame) {
+					if err := written(to, old); err != nil {
+						return err
+					}
+					break
+				}
 			}
 			time.Sleep(5 * time.Millisecond) // so that it is read by itself
 		}
-		before = slices.Clone(frame)
+		before = append(before, slices.Clone(frame))
 		return written(to, frame)
 	}
 }
