@@ -46,12 +46,15 @@ func (w *learner) next(ctx context.Context) bool {
 	w.mu.Unlock()
 	before := h.readings
 	err := w.guarded(ctx, h)
-	lost := ctx.Err() != nil || w.session.broken() != nil
+	cut := ctx.Err() != nil || w.session.broken() != nil
+	lost := cut || errors.Is(err, errTimeout) // to be gone on with after a later look
 	if h.readings > before {
 		h.tries = 0
 	}
 	if lost {
 		h.tries++
+	}
+	if cut {
 		err = errors.New("the connection was lost again and again meanwhile") // the server may not bear to be asked
 	}
 	over := !lost || h.tries > mostRetries
