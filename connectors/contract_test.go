@@ -206,10 +206,11 @@ func TestContract(t *testing.T) {
 				{"gone for a while", func(r *rig) { testOutage(r, refused) }},
 				{"frozen", func(r *rig) { testOutage(r, frozen) }},
 				{"half open", func(r *rig) { testOutage(r, swallows) }},
-				{"server restart", testRestart},
+				{"server restart", testRestart}, {"program replaced", testReplaced},
 			} {
 				t.Run(c.name, func(t *testing.T) { c.test(s.rig(t)) })
 			}
+			testMischief(t, s)
 		})
 	}
 }

@@ -203,86 +203,74 @@ func broken(n int) func() mischief {
 	}
 }
 
-// TestContractMischief: whatever becomes of answers on their way, no reading is
-// wrong, and signals flow again soon after it has ended.
-func TestContractMischief(t *testing.T) {
-	for _, p := range protocols() {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel() // they mostly wait
-			s := newSite(t, p)
-			length := opcuaFrame
-			if p.name == "modbus" {
-				length = modbusFrame
+// testMischief: whatever becomes of answers on their way, no reading is wrong,
+// and signals flow again soon after it has ended.
+func testMischief(t *testing.T, s *site) {
+	length := opcuaFrame
+	if s.name == "modbus" {
+		length = modbusFrame
+	}
+	for _, c := range []struct {
+		name  string
+		makes func() mischief
+		flows bool // in spite of it
+	}{
+		{"delayed replies", late(2 * s.rig(t).timeout), false},
+		{"duplicated frames", doubled, false},
+		{"reordered frames", swapped, false},
+		{"repeated frames", repeated, false},
+		{"garbage", littered, false},
+		{"a byte at a time", crumbled, true},
+		{"400 bytes a second", trickling, false},
+		{"reset in the first answer", broken(1), false},
+		{"reset in the second answer", broken(2), false},
+		{"reset in the fourth answer", broken(4), false},
+		{"reset after accept", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := s.rig(t)
+			r.until("flow", r.flows)
+			if c.makes == nil {
+				r.proxy.set(resets)
+				r.proxy.cut()
+			} else {
+				r.proxy.disturb(length, c.makes)
 			}
-			for _, c := range []struct {
-				name  string
-				makes func() mischief
-				flows bool // in spite of it
-			}{
-				{"delayed replies", late(2 * s.rig(t).timeout), false},
-				{"duplicated frames", doubled, false},
-				{"reordered frames", swapped, false},
-				{"repeated frames", repeated, false},
-				{"garbage", littered, false},
-				{"a byte at a time", crumbled, true},
-				{"400 bytes a second", trickling, false},
-				{"reset in the first answer", broken(1), false},
-				{"reset in the second answer", broken(2), false},
-				{"reset in the fourth answer", broken(4), false},
-				{"reset after accept", nil, false},
-			} {
-				t.Run(c.name, func(t *testing.T) {
-					r := s.rig(t)
-					r.until("flow", r.flows)
-					if c.makes == nil {
-						r.proxy.set(resets)
-						r.proxy.cut()
-					} else {
-						r.proxy.disturb(length, c.makes)
-					}
-					r.rounds(600 * time.Millisecond)
-					if c.flows {
-						before := r.Status().Rounds
-						r.until("flow all the same", func() bool { return r.Status().Rounds > before+3 && r.flows() })
-					}
-					r.proxy.calm()
-					r.proxy.set(whole)
-					r.recovers()
-				})
+			r.rounds(600 * time.Millisecond)
+			if c.flows {
+				before := r.Status().Rounds
+				r.until("flow all the same", func() bool { return r.Status().Rounds > before+3 && r.flows() })
 			}
+			r.proxy.calm()
+			r.proxy.set(whole)
+			r.recovers()
 		})
 	}
 }
 
-// TestContractReplaced: after a program download nodes are gone and namespace
-// indexes have moved; what is still there flows, the rest is bad, and comes
-// back with the next program.
-func TestContractReplaced(t *testing.T) {
-	for _, p := range protocols() {
-		if p.name == "modbus" {
-			continue // knows neither names nor nodes
-		}
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSite(t, p)
-			r := s.rig(t)
-			r.until("flow", r.flows)
-			replace := func(before int, gone string) {
-				r.proxy.set(refused)
-				r.peer.stop()
-				r.until("known to be gone", r.lost)
-				r.peer.(*space).replace(before, gone)
-				r.peer.start(t)
-				r.proxy.set(whole)
-			}
-			replace(3, "far")
-			began := r.Status().Rounds
-			took := r.until("flow of what is left", func() bool {
-				return r.Status().Rounds > began+3 && r.last["n"].Quality == plant.Good && r.last["text"].Quality == plant.Good && r.last["far"].Quality == plant.Bad
-			})
-			t.Logf("flows %v after the program was replaced; far: %s", took, r.last["far"].Reason)
-			replace(1, "")
-			r.recovers()
-		})
+// testReplaced: after a program download nodes are gone and namespace indexes
+// have moved; what is still there flows, the rest is bad, and comes back with
+// the next program.
+func testReplaced(r *rig) {
+	served, ok := r.peer.(*space)
+	if !ok {
+		r.t.Skip("the protocol knows neither names nor nodes")
 	}
+	r.until("flow", r.flows)
+	replace := func(before int, gone string) {
+		r.proxy.set(refused)
+		r.peer.stop()
+		r.until("known to be gone", r.lost)
+		served.replace(before, gone)
+		r.peer.start(r.t)
+		r.proxy.set(whole)
+	}
+	replace(3, "far")
+	began := r.Status().Rounds
+	took := r.until("flow of what is left", func() bool {
+		return r.Status().Rounds > began+3 && r.last["n"].Quality == plant.Good && r.last["text"].Quality == plant.Good && r.last["far"].Quality == plant.Bad
+	})
+	r.t.Logf("flows %v after the program was replaced; far: %s", took, r.last["far"].Reason)
+	replace(1, "")
+	r.recovers()
 }
