@@ -87,7 +87,7 @@ func (d *Device) Backfill(h Hole) {
 		n := holeNode{target: t, at: h.From}
 		for _, i := range d.targets[t].signals {
 			sg, before := &d.signals[i], &d.parting.before[i]
-			r := recall{machine: d.machine, name: sg.name, decoder: sg.decoder, deadband: h.Deadbands[sg.name],
+			r := recall{machine: d.machine, name: sg.name, decoder: sg.decoder, deadband: max(h.Deadbands[sg.name], sg.band),
 				from: h.From, end: d.parting.joined + plant.Millisecond, told: h.Told, now: *before, sent: *before,
 				known: before.Time != 0 && before.Quality != plant.Bad}
 			r.news = !r.known

@@ -256,6 +256,7 @@ func TestRecall(t *testing.T) {
 		"within the millisecond of the claim": {told: []int64{10}, bound: []float64{1}, values: []value{{200, 3}}, want: []plant.Reading{reading(1, 3), reading(10, 3)}},
 		"several in a millisecond":            {bound: []float64{1}, values: []value{{5_000, 2}, {5_100, 3}, {5_200, 4}}, want: []plant.Reading{reading(5, 4)}},
 		"unchanged":                           {bound: []float64{1}, values: []value{{5_000, 1}, {6_000, 2}, {7_000, 2}}, want: []plant.Reading{reading(6, 2)}},
+		"held back by the deadband":           {deadband: 1, told: []int64{10}, bound: []float64{1.5}, want: []plant.Reading{reading(10, 1.5)}},
 		"deadband":                            {deadband: 1, told: []int64{50}, bound: []float64{1}, values: []value{{5_000, 1.5}, {6_000, 2.5}, {7_000, 3}}, want: []plant.Reading{reading(6, 2.5), reading(50, 3)}},
 	}
 	for name, c := range cases {

@@ -49,7 +49,8 @@ func (r *recall) doubt(into []plant.Reading) []plant.Reading {
 }
 
 // hold compares what the history had when reading begins, or goes on, with
-// what was seen then. Only if it is the same, what was seen still holds.
+// what was seen then. Only if it is the same, what was seen still holds; it may
+// differ by the deadband, which can have held back what was seen.
 func (r *recall) hold(into []plant.Reading, dv *ua.DataValue) []plant.Reading {
 	seen := r.now
 	if r.held {
@@ -59,8 +60,11 @@ func (r *recall) hold(into []plant.Reading, dv *ua.DataValue) []plant.Reading {
 	}
 	was := plant.Reading{}
 	was.Value, was.Quality, was.Reason = r.decoder.data(dv)
-	if was.Quality == plant.Bad || !was.Same(&seen) {
+	if was.Quality == plant.Bad || !r.near(&was, &seen) {
 		return r.doubt(into)
+	}
+	if !r.held {
+		r.now.Value = was.Value
 	}
 	return into
 }
@@ -124,7 +128,7 @@ func (r *recall) carry(into []plant.Reading, until plant.Time) []plant.Reading {
 
 // send appends what holds, as of at, unless that says nothing new.
 func (r *recall) send(into []plant.Reading, at plant.Time) []plant.Reading {
-	if !r.news && r.unchanged() {
+	if !r.news && r.near(&r.now, &r.sent) {
 		return into
 	}
 	out := r.now
@@ -133,14 +137,15 @@ func (r *recall) send(into []plant.Reading, at plant.Time) []plant.Reading {
 	return append(into, out)
 }
 
-func (r *recall) unchanged() bool {
-	if r.now.Same(&r.sent) {
+// near tells whether two readings say the same, but for the deadband.
+func (r *recall) near(x, y *plant.Reading) bool {
+	if x.Same(y) {
 		return true
 	}
-	if r.deadband <= 0 || r.now.Quality != r.sent.Quality || r.now.Reason != r.sent.Reason {
+	if r.deadband <= 0 || x.Quality != y.Quality || x.Reason != y.Reason {
 		return false
 	}
-	a, ok := r.now.Value.Number()
-	b, was := r.sent.Value.Number()
-	return ok && was && r.now.Value.Kind() != plant.KindBoolean && max(a-b, b-a) <= r.deadband
+	a, ok := x.Value.Number()
+	b, was := y.Value.Number()
+	return ok && was && x.Value.Kind() != plant.KindBoolean && max(a-b, b-a) <= r.deadband
 }
