@@ -96,6 +96,9 @@ func (r *rig) look() {
 		r.t.Errorf("through %v after %v", round.Through, r.through)
 	}
 	r.through = round.Through
+	if past := r.Past(nil); len(past) > 0 {
+		r.t.Errorf("a device without history learnt of its past: %+v", past)
+	}
 	for _, x := range round.Readings {
 		r.check(x)
 		r.last[x.Signal] = x
@@ -203,10 +206,11 @@ func TestContract(t *testing.T) {
 				{"gone for a while", func(r *rig) { testOutage(r, refused) }},
 				{"frozen", func(r *rig) { testOutage(r, frozen) }},
 				{"half open", func(r *rig) { testOutage(r, swallows) }},
-				{"server restart", testRestart},
+				{"server restart", testRestart}, {"program replaced", testReplaced},
 			} {
 				t.Run(c.name, func(t *testing.T) { c.test(s.rig(t)) })
 			}
+			testMischief(t, s)
 		})
 	}
 }
@@ -338,18 +342,27 @@ func TestContractLeaks(t *testing.T) {
 }
 
 func testLeaks(r *rig) {
+	r.grid.every, r.backoff.Backoff = time.Millisecond, Backoff{Base: time.Millisecond, Most: time.Millisecond}
 	r.until("flow", r.flows)
 	cycle := func() {
 		before := r.Status().Connects
 		r.proxy.cut()
 		r.until("reconnect", func() bool { return r.Status().Connects > before && r.Status().Link == plant.LinkFlowing })
 	}
-	cycle()
+	for range r.cuts / 10 {
+		cycle()
+	}
 	goroutines, files := resources()
-	for range r.cuts {
+	heap := heapInUse()
+	for range r.cuts - r.cuts/10 {
 		cycle()
 	}
 	r.until("flow again", r.flows)
+	grown := int64(heapInUse()) - int64(heap)
+	r.t.Logf("%d reconnects: heap grew by %d KiB from the tenth part of them on", r.cuts, grown>>10)
+	if grown > r.grows {
+		r.t.Errorf("heap grew by %d bytes, want at most %d", grown, r.grows)
+	}
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		g, f := resources()
 		if g <= goroutines+5 && f <= files+5 {
@@ -377,6 +390,15 @@ func (r *rig) settles(what string, ok func() bool) {
 func resources() (goroutines, descriptors int) {
 	files, _ := os.ReadDir("/proc/self/fd")
 	return runtime.NumGoroutine(), len(files)
+}
+
+// heapInUse gives the bytes that are in use after all garbage is gone.
+func heapInUse() uint64 {
+	runtime.GC()
+	runtime.GC() // what finalizers let go
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func ExampleBackoff() {

@@ -14,6 +14,7 @@ const (
 	frozen               // is held back, and passes late: a peer that hangs
 	swallows             // is lost although the connection stays: half open
 	refused              // connections are closed at once: the device is gone
+	resets               // connections are reset at once: the device crashes
 )
 
 // proxy stands between a device and its peer and does what networks do.
@@ -28,6 +29,8 @@ type proxy struct {
 	closed   bool
 	conns    map[net.Conn]bool // both ends of all that passes
 	accepted int
+	frame    func([]byte) int // where an answer ends
+	makes    func() mischief  // what becomes of answers; nil for nothing
 }
 
 func newProxy(t testing.TB, target string) *proxy {
@@ -89,10 +92,14 @@ func (p *proxy) accept() {
 			return
 		}
 		p.mu.Lock()
-		gone := p.wire == refused
+		gone, makes := p.wire, p.makes
 		p.mu.Unlock()
-		if gone {
+		switch gone {
+		case refused:
 			near.Close()
+			continue
+		case resets:
+			reset(near)
 			continue
 		}
 		far, err := net.Dial("tcp", p.target)
@@ -105,20 +112,17 @@ func (p *proxy) accept() {
 		p.accepted++
 		p.mu.Unlock()
 		p.wg.Go(func() { p.pipe(near, far) })
-		p.wg.Go(func() { p.pipe(far, near) })
+		if makes != nil {
+			p.wg.Go(func() { p.answers(far, near, makes()) })
+		} else {
+			p.wg.Go(func() { p.pipe(far, near) })
+		}
 	}
 }
 
 // pipe carries one direction until either end closes.
 func (p *proxy) pipe(from, to net.Conn) {
-	defer func() {
-		from.Close()
-		to.Close()
-		p.mu.Lock()
-		delete(p.conns, from)
-		delete(p.conns, to)
-		p.mu.Unlock()
-	}()
+	defer p.part(from, to)
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
@@ -138,4 +142,14 @@ func (p *proxy) pipe(from, to net.Conn) {
 			return
 		}
 	}
+}
+
+// part closes both ends.
+func (p *proxy) part(from, to net.Conn) {
+	from.Close()
+	to.Close()
+	p.mu.Lock()
+	delete(p.conns, from)
+	delete(p.conns, to)
+	p.mu.Unlock()
 }

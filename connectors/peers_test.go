@@ -40,8 +40,9 @@ type peer interface {
 // protocol is one connector, as the contract sees it.
 type protocol struct {
 	name    string
-	fresh   bool // a reading is never older than the look that gave it
-	cuts    int  // how often it is lost and found; the OPC UA server keeps dead subscriptions for long and slows down
+	fresh   bool  // a reading is never older than the look that gave it
+	cuts    int   // how often it is lost and found; the OPC UA server keeps dead subscriptions for long and slows down
+	grows   int64 // bytes that the heap may grow by meanwhile; the OPC UA server's sessions are in it
 	peer    func(t testing.TB) (peer, string)
 	config  func(address string) Config
 	reasons map[string]string // of the signals that are bad
@@ -61,10 +62,10 @@ func protocols() []protocol {
 		}
 	}
 	return []protocol{
-		{name: "modbus", fresh: true, cuts: 100, peer: newRegisters, config: registersConfig("tcp://"), reasons: registersReasons},
-		{name: "modbus rtu over tcp", fresh: true, cuts: 100, peer: newBridge, config: registersConfig("rtu+tcp://"), reasons: registersReasons},
-		{name: "opcua poll", fresh: true, cuts: 50, peer: newSpace, config: ua("poll"), reasons: map[string]string{"missing": "", "wrong": "", "nan": "", "huge": ""}},
-		{name: "opcua subscribe", cuts: 15, peer: newSpace, config: ua("subscribe"), reasons: map[string]string{"missing": "", "wrong": "", "nan": "", "huge": ""}},
+		{name: "modbus", fresh: true, cuts: 1000, grows: 256 << 10, peer: newRegisters, config: registersConfig("tcp://"), reasons: registersReasons},
+		{name: "modbus rtu over tcp", fresh: true, cuts: 1000, grows: 256 << 10, peer: newBridge, config: registersConfig("rtu+tcp://"), reasons: registersReasons},
+		{name: "opcua poll", fresh: true, cuts: 1000, grows: 8 << 20, peer: newSpace, config: ua("poll"), reasons: map[string]string{"missing": "", "wrong": "", "nan": "", "huge": ""}},
+		{name: "opcua subscribe", cuts: 15, grows: 8 << 20, peer: newSpace, config: ua("subscribe"), reasons: map[string]string{"missing": "", "wrong": "", "nan": "", "huge": ""}},
 	}
 }
 
@@ -183,6 +184,8 @@ type space struct {
 	public int
 	mu     sync.Mutex
 	values map[string]*ua.DataValue
+	before int    // namespaces before this one
+	gone   string // a node that is not there
 	server *server.Server
 	cancel context.CancelFunc
 }
@@ -201,6 +204,9 @@ func (s *space) start(t testing.TB) {
 		s.NodeNameSpace = server.NewNameSpace("urn:linetwin:contract")
 		s.server = srv
 		s.mu.Unlock()
+		for i := range s.before {
+			server.NewNodeNameSpace(srv, fmt.Sprintf("urn:linetwin:before:%d", i))
+		}
 		srv.AddNamespace(s)
 		ctx, cancel := context.WithCancel(context.Background())
 		if err := srv.Start(ctx); err != nil {
@@ -210,6 +216,14 @@ func (s *space) start(t testing.TB) {
 		s.cancel = cancel
 		return nil
 	})
+}
+
+// replace makes the server another one at its next start: with other
+// namespaces before this one, and without a node.
+func (s *space) replace(before int, gone string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before, s.gone = before, gone
 }
 
 func (s *space) advertise(port int) { s.public = port }
@@ -245,7 +259,7 @@ func (s *space) hold(n int) {
 func (s *space) Attribute(id *ua.NodeID, attr ua.AttributeID) *ua.DataValue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if v := s.values[id.StringID()]; v != nil && attr == ua.AttributeIDValue {
+	if v := s.values[id.StringID()]; v != nil && attr == ua.AttributeIDValue && id.StringID() != s.gone {
 		return v
 	}
 	return &ua.DataValue{EncodingMask: ua.DataValueStatusCode, Status: ua.StatusBadNodeIDUnknown}

@@ -70,10 +70,11 @@ type Supervisor struct {
 	lostAt   time.Time
 	badSince time.Time // since when every signal is bad although the device answers
 
-	took  []time.Duration // of good looks, until they have been compared with the plan
-	bad   badness
-	mu    sync.Mutex
-	state plant.DeviceStatus
+	outage outage
+	took   []time.Duration // of good looks, until they have been compared with the plan
+	bad    badness
+	mu     sync.Mutex
+	state  plant.DeviceStatus
 }
 
 func supervise(s setup, device Device, o Options, log *slog.Logger) *Supervisor {
@@ -245,6 +246,7 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	stamp := plant.Stamp(began)
 	reason, first := err.Error(), s.reason == ""
 	told := s.demote(reason, now)
+	s.outage.lost(stamp, reason != s.reason)
 	if reason != s.reason {
 		for i := range s.signals {
 			into = append(into, plant.Reading{Machine: s.machine, Signal: s.signals[i].Name, Time: stamp, Quality: plant.Bad, Reason: reason})
@@ -308,6 +310,7 @@ func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) 
 	s.reason = ""
 	s.demoted.succeeded(s, now)
 	s.compare(now.Sub(began))
+	s.found(round.Through)
 	s.bad.take(round.Readings)
 	link, why := plant.LinkFlowing, ""
 	if n := len(s.signals); n > 0 && s.bad.count == n {

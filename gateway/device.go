@@ -75,6 +75,10 @@ func (d *device) run(ctx context.Context) {
 		}
 		d.recovered()
 		d.take(round, time.Now())
+		if err := d.takePast(); err != nil {
+			d.failed(err)
+			sleep(ctx, afterPanic)
+		}
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -88,6 +88,24 @@ func (f *filter) pass(to, readings []plant.Reading, through plant.Time) []plant.
 	return to
 }
 
+// sound appends to the readings that go out those of the past that are of the
+// device's signals, whether or not they say something new; to may be their own
+// space, from its beginning.
+func (f *filter) sound(to, readings []plant.Reading) []plant.Reading {
+	for i := range readings {
+		r := readings[i]
+		at, known := f.find(r.Signal, i)
+		if !known {
+			f.refuse(r.Signal)
+			continue
+		}
+		r.Machine = f.machine
+		f.signals[at].mend(&r)
+		to = append(to, r)
+	}
+	return to
+}
+
 func (f *filter) refuse(signal string) {
 	if f.strange[signal] || len(f.strange) >= maxStrange {
 		return

@@ -29,6 +29,16 @@ type Source interface {
 	Close() error
 }
 
+// PastSource is a Source that may learn later what its device's signals were
+// while nobody could look at it.
+type PastSource interface {
+	// Past appends such readings to into, in order of time for each signal. They
+	// go out as they are, as backlog that claims nothing: bad readings have
+	// claimed their time already. It does not wait, and is called between calls
+	// of Next, or later while too much waits in the buffer.
+	Past(into []plant.Reading) []plant.Reading
+}
+
 // Wire carries batches to whoever stores them. Publish is called from one
 // goroutine, Status and Device from others.
 type Wire interface {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +256,53 @@ func TestImport(t *testing.T) {
 	}
 	if readings != 1200 || last != round(1199).Through {
 		t.Errorf("%d readings up to %v", readings, last)
+	}
+}
+
+// learningSource is a source that learns of its past.
+type learningSource struct {
+	*fakeSource
+	past []plant.Reading // only between rounds
+}
+
+func (s *learningSource) Past(into []plant.Reading) []plant.Reading {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	into = append(into, s.past...)
+	s.past = nil
+	return into
+}
+
+func TestPastGoesOutAsBacklogThatClaimsNothing(t *testing.T) {
+	wire, source := &fakeWire{}, &learningSource{fakeSource: newSource()}
+	g := run(t, testConfig(t.TempDir()), wire, press(source))
+	g.acknowledging(wire)
+	lost := round(2)
+	lost.Readings = []plant.Reading{{Machine: "press", Signal: "good", Time: lost.Through, Quality: plant.Bad, Reason: "timeout"}}
+	for _, r := range []plant.Round{round(1), lost} {
+		source.rounds <- r
+	}
+	until(t, "lost", func() bool { return len(wire.batches()) == 2 })
+	at := func(n int64) plant.Time { return round(n).Through }
+	source.mu.Lock()
+	source.past = []plant.Reading{good(1, at(2)), good(1, at(3)), {Signal: "force", Time: at(3), Value: plant.Text("no number")}, {Signal: "unknown", Time: at(3)}}
+	source.mu.Unlock()
+	source.rounds <- round(9)
+	until(t, "past", func() bool { return len(wire.batches()) == 4 && g.Status().Waiting == 0 })
+	b := wire.batches()[3]
+	if !b.Historical || b.Complete != (plant.Span{From: at(9), To: at(9)}) || b.Sequence != 4 || b.Machine != "press" {
+		t.Errorf("batch %+v", b)
+	}
+	// What says nothing new goes out too, for it takes the place of a bad
+	// reading; what cannot be stored is bad; a strange signal is refused.
+	want := []plant.Reading{good(1, at(2)), good(1, at(3)), {Machine: "press", Signal: "force", Time: at(3), Quality: plant.Bad, Reason: "value is text, not float"}}
+	if !slices.Equal(b.Readings, want) {
+		t.Errorf("readings %+v, want %+v", b.Readings, want)
+	}
+	// The past is not news: what goes on is compared with what was live.
+	source.rounds <- plant.Round{Readings: []plant.Reading{good(9, at(10))}, Through: at(10)}
+	if last := g.Birth().Devices[0].Last; len(last) != 1 || last[0] != good(9, at(9)) {
+		t.Errorf("last readings %+v", last)
 	}
 }
 

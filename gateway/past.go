@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -105,4 +106,36 @@ func (d *device) flushPast() {
 	p.claimed, p.complete.From = p.complete.To, p.complete.To
 	p.readings, p.since = p.readings[:0], time.Time{}
 	d.gateway.buffer.append(&b, false)
+}
+
+// takePast makes a batch of what the source learnt of its past. It is part of
+// no claim: rounds without data claimed that time, and what is now known of it
+// takes the place of what they said. While much waits in the buffer the source
+// keeps it, so that the past never drives out what is newer.
+func (d *device) takePast() (err error) {
+	source, ok := d.Source.(PastSource)
+	if !ok || d.gateway.buffer.crowded() {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	learnt := source.Past(nil)
+	if len(learnt) == 0 {
+		return nil
+	}
+	d.gateway.read.Add(uint64(len(learnt)))
+	d.mu.Lock()
+	readings := d.filter.sound(learnt[:0], learnt)
+	d.mu.Unlock()
+	if len(readings) == 0 {
+		return nil
+	}
+	d.gateway.buffer.append(&plant.Batch{
+		Area: d.gateway.cfg.Area, Gateway: d.gateway.cfg.Gateway, Machine: d.Machine,
+		Complete: plant.Span{From: d.through, To: d.through}, Historical: true, Readings: readings,
+	}, false)
+	return nil
 }

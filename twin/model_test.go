@@ -167,6 +167,76 @@ func TestRevision(t *testing.T) {
 	}
 }
 
+// TestOutageFilledLater: what a gateway learns late of a time in which its PLC
+// was away, with readings that claim nothing, makes that time known: to the
+// nanosecond, in the place of the bad readings that told of the outage.
+func TestOutageFilledLater(t *testing.T) {
+	r := newRig(t)
+	s := newTeller(r)
+	minute := func(n int) plant.Time { return begin.Add(time.Duration(n) * time.Minute) }
+	r.setClock(minute(61))
+	count := func(at plant.Time) plant.Value { return plant.Integer(at.Sub(begin).Milliseconds() / 4000) } // slower than ideal: the pieces do not tell when it ran
+	bad := func(at plant.Time, reason string) {
+		b := s.batch("press", at, nil)
+		for _, signal := range []string{"good", "state"} {
+			b.Readings = append(b.Readings, plant.Reading{Machine: "press", Signal: signal, Time: at, Quality: plant.Bad, Reason: reason})
+		}
+		r.twin.Batch(b)
+	}
+	for n := 0; n <= 60; n++ {
+		for _, m := range []string{"feed", "press", "pack"} {
+			v := map[string]plant.Value{"good": count(minute(n))}
+			if n == 0 || m == "press" && n == 40 {
+				v["state"] = plant.Integer(6)
+			}
+			switch {
+			case m != "press" || n <= 20 || n >= 40:
+				s.say(m, minute(n), v)
+			case n == 21:
+				bad(minute(n), "timeout")
+			case n == 30:
+				bad(minute(n), "connection refused")
+			default:
+				s.say(m, minute(n), nil) // nobody could look: that is what is known
+			}
+		}
+	}
+	figures := func() plant.Figures {
+		fs, err := r.twin.Figures(context.Background(), "line", plant.Span{From: begin, To: minute(60)}, "")
+		if err != nil || len(fs) != 1 {
+			t.Fatalf("%v %v", fs, err)
+		}
+		return fs[0]
+	}
+	r.acknowledged(s.seq)
+	before := figures()
+	if before.Coverage == nil || *before.Coverage >= 1 {
+		t.Fatalf("losses %+v, though the machine was away", before.Losses)
+	}
+	// The machine ran, stopped from 25 to 28, and went on.
+	late := &plant.Batch{Area: area, Gateway: gatewayID, Machine: "press", Sequence: s.seq + 1, Historical: true,
+		Complete: plant.Span{From: minute(60), To: minute(60)}}
+	learn := func(signal string, n int, v plant.Value) {
+		late.Readings = append(late.Readings, plant.Reading{Machine: "press", Signal: signal, Time: minute(n), Value: v})
+	}
+	for n := 21; n < 40; n++ {
+		learn("good", n, count(minute(n)))
+	}
+	for _, x := range []struct{ n, state int }{{21, 6}, {25, 11}, {28, 6}, {30, 6}} {
+		learn("state", x.n, plant.Integer(int64(x.state)))
+	}
+	r.twin.Batch(late)
+	r.twin.Batch(late) // repeats do no harm
+	r.eventually("the outage is known", func() bool { c := figures().Coverage; return c != nil && *c == 1 })
+	after := figures()
+	if got, want := after.Losses.UnplannedStop, before.Losses.UnplannedStop+180; got != want || after.Losses.Unknown != 0 {
+		t.Errorf("stopped %v s, want %v; unknown %v s", got, want, after.Losses.Unknown)
+	}
+	if after.Good != before.Good {
+		t.Errorf("%d good pieces, %d before", after.Good, before.Good)
+	}
+}
+
 // TestQualityAlert: a measurement out of specification becomes a quality alert
 // of its line; acknowledged and returned it is closed, and the ledger has it.
 func TestQualityAlert(t *testing.T) {

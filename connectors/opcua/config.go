@@ -54,6 +54,11 @@ type Config struct {
 	// signals so that a quiet machine can be told from a dead subscription.
 	// i=2258 (the server's clock) by default; "none" for none.
 	Heartbeat string `yaml:"heartbeat,omitempty"`
+	// Backfill is auto (default), so that the server's history fills what an
+	// outage left unknown, or never.
+	Backfill string `yaml:"backfill,omitempty"`
+	// BackfillMax is how far back history is asked for; 24h by default.
+	BackfillMax time.Duration `yaml:"backfill_max,omitempty"`
 	// MaxItems is the most nodes that may be subscribed on the server, by all
 	// devices that share the session; 0 for what the server takes.
 	MaxItems int `yaml:"max_items,omitempty"`
@@ -111,6 +116,8 @@ const (
 	keepAlives        = 10               // publishing cycles without a change until the server says that it lives, but
 	longestSilence    = 10 * time.Second // no longer than this, as far as cycles allow
 	clockNode         = "i=2258"
+
+	defaultBackfillMax = 24 * time.Hour
 )
 
 // filled gives the configuration with its defaults in place.
@@ -132,6 +139,12 @@ func (c Config) filled(every time.Duration) Config {
 	}
 	if c.Heartbeat == "" {
 		c.Heartbeat = clockNode
+	}
+	if c.Backfill == "" {
+		c.Backfill = BackfillAuto
+	}
+	if c.BackfillMax == 0 {
+		c.BackfillMax = defaultBackfillMax
 	}
 	return c
 }
@@ -162,6 +175,10 @@ func (c Config) Check() []plant.Fault {
 	within("timeout", c.Timeout, 50*time.Millisecond, time.Minute)
 	within("publishing", c.Publishing, 10*time.Millisecond, time.Minute)
 	within("sampling", c.Sampling, time.Millisecond, time.Hour)
+	within("backfill_max", c.BackfillMax, time.Minute, 720*time.Hour)
+	if c.Backfill != "" && c.Backfill != BackfillAuto && c.Backfill != BackfillNever {
+		add("backfill", quoted(c.Backfill), "auto or never")
+	}
 	if c.Batch < 0 || c.Batch > 10000 {
 		add("batch", strconv.Itoa(c.Batch), "0 to 10000")
 	}

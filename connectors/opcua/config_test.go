@@ -28,6 +28,8 @@ func TestConfigFaults(t *testing.T) {
 		{"sampling", good + "sampling: 2h", "sampling: found 2h0m0s"},
 		{"batch", good + "batch: -1", "batch: found -1"},
 		{"queue", good + "queue: 99999", "queue: found 99999"},
+		{"backfill", good + "backfill: always", `backfill: found "always", allowed: auto or never`},
+		{"backfill_max", good + "backfill_max: 1s", "backfill_max: found 1s, allowed: 1m0s to 720h0m0s"},
 		{"heartbeat", good + "heartbeat: x", `heartbeat: found "x"`},
 		{"certificate", good + "user: {certificate: a.pem, key: a.key}", ""},
 		{"certificate and name", good + "user: {name: u, password: p, certificate: a.pem, key: a.key}", `user.certificate: found "a.pem", allowed: either name and password, or certificate and key`},

@@ -43,6 +43,9 @@ type Device struct {
 	offset  atomic.Int64
 	warned  bool // of the clock
 	sift    bool // something could not be decoded: nodes are read one by one before they are subscribed
+
+	parting parting
+	backlog backlog
 }
 
 // signal is one configured signal.
@@ -51,7 +54,8 @@ type signal struct {
 	target int
 	decoder
 	history history
-	told    bool // since the last connection
+	told    bool       // since the last connection
+	first   plant.Time // of the first reading since then
 	deadband
 }
 
@@ -150,10 +154,12 @@ func (d *Device) Offset() time.Duration { return time.Duration(d.offset.Load()) 
 func (d *Device) Connect(ctx context.Context) (err error) {
 	begin := time.Now()
 	d.release()
+	d.parting.leave(d.signals, d.Offset())
 	for i := range d.signals {
 		d.signals[i].told = false
 	}
 	d.stamper.claimed(plant.At(begin)) // whatever was before, others may have claimed it
+	d.parting.joined = d.stamper.floor
 	defer d.guard(begin, &err)
 	s, err := d.link.acquire(ctx, d.cfg.Timeout)
 	if err != nil {
@@ -198,6 +204,8 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (round plant.Ro
 	if err != nil {
 		return plant.Round{}, fmt.Errorf("poll %s: %w", d.Endpoint(), d.lost(ctx, s, err))
 	}
+	d.parting.is = false
+	d.learn(s)
 	return round, nil
 }
 
@@ -267,6 +275,7 @@ func (d *Device) release() {
 		return
 	}
 	d.session = nil
+	d.backlog.stop()
 	for _, f := range d.feeds {
 		s.publisher.remove(f.sub, d.cfg.Timeout)
 	}

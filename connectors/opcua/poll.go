@@ -62,8 +62,11 @@ func (d *Device) tell(into []plant.Reading, i int) []plant.Reading {
 	if sg.told && sg.holds(&r, &sg.history.last) {
 		return into
 	}
-	sg.told = true
-	return append(into, d.stamper.stamp(&sg.history, r, source))
+	r = d.stamper.stamp(&sg.history, r, source)
+	if !sg.told {
+		sg.told, sg.first = true, r.Time
+	}
+	return append(into, r)
 }
 
 // readTargets reads the nodes whose turn it is, and those parked ones among

@@ -141,6 +141,8 @@ type behaviour struct {
 	mute   func(*ua.ReadRequest) bool  // requests that are never answered
 	sizes  []int                       // of the read requests
 	empty  bool                        // answers hold no results
+	// history answers for nodes of which it is then said that they have one.
+	history func(*ua.HistoryReadRequest) (ua.Response, error)
 }
 
 // with changes how the server behaves.
@@ -163,7 +165,7 @@ func (t *testServer) requests() []int {
 func (t *testServer) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
 	req := r.(*ua.ReadRequest)
 	t.mu.Lock()
-	refuse, behind, empty, mute := t.refuse, t.behind, t.empty, t.mute
+	refuse, behind, empty, mute, history := t.refuse, t.behind, t.empty, t.mute, t.history != nil
 	t.sizes = append(t.sizes, len(req.NodesToRead))
 	t.mu.Unlock()
 	if refuse != nil {
@@ -179,6 +181,9 @@ func (t *testServer) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Res
 		dv := &ua.DataValue{EncodingMask: ua.DataValueStatusCode, Status: ua.StatusBadNodeIDUnknown}
 		if ns, err := t.Namespace(int(n.NodeID.Namespace())); err == nil {
 			dv = ns.Attribute(n.NodeID, n.AttributeID)
+		}
+		if history && n.AttributeID != ua.AttributeIDValue {
+			dv = historized(n.AttributeID)
 		}
 		if !empty {
 			res.Results = append(res.Results, dv)
@@ -242,6 +247,7 @@ func newServer(o serverOptions) (*testServer, error) {
 	}
 	s.RegisterHandler(id.ReadRequest_Encoding_DefaultBinary, s.read)
 	s.RegisterHandler(id.GetEndpointsRequest_Encoding_DefaultBinary, s.getEndpoints)
+	s.RegisterHandler(id.HistoryReadRequest_Encoding_DefaultBinary, s.historyRead)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	if err := s.Start(ctx); err != nil {

@@ -56,6 +56,7 @@ type session struct {
 	filters filters // what deadbands it has refused
 
 	publisher publisher
+	history   baton
 	cancel    context.CancelFunc
 	running   sync.WaitGroup
 }
@@ -69,7 +70,7 @@ func openSession(ctx context.Context, opt options, timeout time.Duration, pki *P
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opt: opt, pki: pki, lives: cmp.Or(opt.lives, sessionLives)}
+	s := &session{opt: opt, pki: pki, lives: cmp.Or(opt.lives, sessionLives), history: make(baton, 1)}
 	endpoints, ch, err := discover(ctx, u, opt.security)
 	if err != nil {
 		return nil, s.explain(err, nil, pki)
