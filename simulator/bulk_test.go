@@ -116,9 +116,11 @@ func TestBulkSubscription(t *testing.T) {
 		if changes[handle] == nil {
 			changes[handle] = map[uint32]bool{}
 		}
-		changes[handle][v.Value.Value().(uint32)] = true
-		if len(changes[handle]) == 3 {
-			complete++
+		n := v.Value.Value().(uint32)
+		if known := changes[handle]; !known[n] {
+			if known[n] = true; len(known) == 3 {
+				complete++
+			}
 		}
 		return complete == signals
 	})
