@@ -390,7 +390,7 @@ func browse(t *testing.T, p *Plant) {
 }
 
 func TestFasterThanTheClock(t *testing.T) {
-	p := startPlant(t, Config{Seed: 1, Speed: 200})
+	p := startPlant(t, Config{Seed: 1, Speed: 200, Continuous: true}) // no breaks
 	first := p.Status()
 	deadline := time.Now().Add(30 * time.Second)
 	var last Status

@@ -10,19 +10,26 @@ export async function latency(browser, { base, hook, lines, tries }) {
   const machine = line.machines[0].id;
   const { context, page } = await open(browser, base, `/lines/${encodeURIComponent(line.id)}`);
   const took = [];
+  const tile = `[data-testid="machine-tile-${machine}"]`;
   try {
-    await page.waitForSelector(`[data-testid="machine-tile-${machine}"]`);
+    await page.waitForSelector(tile);
     await page.evaluate((id) => {
       const tile = document.querySelector(`[data-testid="machine-tile-${id}"]`);
       window.seen = [];
       new MutationObserver(() => requestAnimationFrame(() => window.seen.push({ class: tile.dataset.class, at: Date.now() }))).observe(tile, { attributes: true, attributeFilter: ['data-class'] });
     }, machine);
+    const change = async () => {
+      const answer = await fetch(`${hook}${hook.includes('?') ? '&' : '?'}machine=${encodeURIComponent(machine)}`);
+      if (!answer.ok) throw new Error(`hook answered ${answer.status}: ${await answer.text()}`);
+      return (await answer.json()).class;
+    };
+    // The machine may be in the first state already, in a break for one.
+    const first = await change();
+    await page.waitForFunction(([t, c]) => document.querySelector(t).dataset.class === c, [tile, first], { timeout: 30_000 });
     for (let i = 0; i < tries; i++) {
       await page.evaluate(() => void (window.seen = []));
       const asked = Date.now();
-      const answer = await fetch(`${hook}${hook.includes('?') ? '&' : '?'}machine=${encodeURIComponent(machine)}`);
-      if (!answer.ok) throw new Error(`hook answered ${answer.status}: ${await answer.text()}`);
-      const want = (await answer.json()).class;
+      const want = await change();
       const shown = await page.waitForFunction((c) => window.seen.find((s) => s.class === c), want, { timeout: 30_000 });
       took.push((await shown.jsonValue()).at - asked);
       await page.waitForTimeout(50 + Math.random() * 200); // at any moment of the gateway's beat
