@@ -153,13 +153,16 @@ func (d *Device) Close() error {
 
 // Poll looks once at every signal whose interval has passed and appends its
 // readings to into, all with the time at which the look got the line, truncated
-// to the millisecond. A signal that
-// the device refuses, or whose value cannot be held, is a bad reading. An error
-// means that the device as a whole could not be read; there are no readings
-// then.
+// to the millisecond. Where no interval has passed it does not wait for the
+// line. A signal that the device refuses, or whose value cannot be held, is a
+// bad reading. An error means that the device as a whole could not be read;
+// there are no readings then.
 func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, error) {
 	if !d.joined {
 		return plant.Round{}, errors.New("not connected")
+	}
+	if now := d.now(); !d.due(now) {
+		return plant.Round{Readings: into, Through: plant.Stamp(now)}, nil
 	}
 	d.asker.ctx = ctx
 	if err := d.asker.turn.keep(ctx); err != nil {
