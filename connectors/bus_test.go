@@ -331,6 +331,36 @@ func TestDeadLineDemotesNobody(t *testing.T) {
 	}
 }
 
+// TestLookThatAsksNothingIsNoAnswer: on a dead line, a device of which nothing
+// is due does not look alive to the others.
+func TestLookThatAsksNothingIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConverter()
+		var cfgs []Config
+		for unit, every := range []time.Duration{1: 200 * time.Millisecond, 2: time.Hour} {
+			if unit > 0 {
+				cfgs = append(cfgs, Config{Machine: fmt.Sprintf("unit-%d", unit), Every: 200 * time.Millisecond,
+					Modbus: &modbus.Config{URL: "tcp://converter", Unit: unit}, Groups: []Group{{Name: "g", Every: every}},
+					Signals: []Signal{{Name: "r0", Address: "holding:0", Type: "uint16", Group: "g"}}})
+			}
+		}
+		o := NewOpener(Options{})
+		o.newLine = func(cfg modbus.Config) (*modbus.Line, error) { return modbus.NewLineOver(cfg, c.dial) }
+		all, err := o.Open(cfgs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &party{converter: c, all: all}
+		p.run(t, 10*time.Second)
+		p.set(func() { p.silent[0] = true })
+		p.run(t, time.Minute)
+		if st := all[0].Status(); st.Link == plant.LinkFlowing || all[0].demoted.demoted() {
+			t.Errorf("status %+v", st)
+		}
+		p.close(t)
+	})
+}
+
 // TestAloneOnItsLine: a device that has its line for itself is not demoted.
 func TestAloneOnItsLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"time"
 
 	"linetwin/connectors/modbus"
 	"linetwin/connectors/opcua"
@@ -69,6 +70,8 @@ func (o *Opener) Open(cfgs []Config) ([]*Supervisor, error) {
 			now.ways[was.cfg.Modbus.Endpoint()] = was.way
 		}
 	}
+	o.pool.Count(sessions(next))
+	defer o.forget()
 	all := make([]*Supervisor, len(cfgs))
 	var wrong []error
 	for i := range cfgs {
@@ -95,7 +98,7 @@ func (o *Opener) Open(cfgs []Config) ([]*Supervisor, error) {
 	}
 	o.pace(all, cfgs)
 	o.open = next
-	o.forget()
+	o.pause()
 	return all, nil
 }
 
@@ -115,15 +118,31 @@ func (o *Opener) pace(all []*Supervisor, cfgs []Config) {
 	}
 }
 
-// forget lets sessions go that no device has any more.
-func (o *Opener) forget() {
-	var used []*opcua.Device
+// pause has each line rest between two exchanges as long as the one of its
+// devices that asks for most.
+func (o *Opener) pause() {
+	longest := map[*modbus.Line]time.Duration{}
 	for _, d := range o.open {
+		if l := d.way.line; l != nil {
+			longest[l] = max(longest[l], d.cfg.Modbus.Pause)
+		}
+	}
+	for l, d := range longest {
+		l.SetPause(d)
+	}
+}
+
+// forget lets sessions go that no device has, or has any more.
+func (o *Opener) forget() { o.pool.Keep(sessions(o.open)) }
+
+func sessions(devices map[string]opened) []*opcua.Device {
+	var used []*opcua.Device
+	for _, d := range devices {
 		if d.session != nil {
 			used = append(used, d.session)
 		}
 	}
-	o.pool.Keep(used)
+	return used
 }
 
 // checkAll fills the defaults in and gives everything that is wrong.

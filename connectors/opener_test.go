@@ -7,8 +7,10 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"linetwin/connectors/modbus"
@@ -99,6 +101,81 @@ func TestOpenerChangesNothingOnAnError(t *testing.T) {
 	if err != nil || !slices.Equal(before, after) {
 		t.Errorf("other devices after an error (%v)", err)
 	}
+}
+
+// TestOpenerCountsTheItemsOfTheNewSet: max_items is about the devices of the
+// new settings, not about those that are gone, have shrunk or were refused.
+func TestOpenerCountsTheItemsOfTheNewSet(t *testing.T) {
+	device := func(machine string, signals int) Config {
+		c := Config{Machine: machine, OPCUA: &opcua.Config{URL: "opc.tcp://127.0.0.1:4840", Security: "None", Mode: opcua.ModeSubscribe, Heartbeat: "none", MaxItems: 4}}
+		for i := range signals {
+			c.Signals = append(c.Signals, Signal{Name: fmt.Sprint("s", i), Node: fmt.Sprint("i=", i+1), Type: "float64"})
+		}
+		return c
+	}
+	o := NewOpener(Options{})
+	for _, c := range []struct {
+		name  string
+		cfgs  []Config
+		wrong bool
+	}{
+		{"the first set", []Config{device("a", 2), device("b", 2)}, false},
+		{"too many", []Config{device("a", 2), device("c", 3)}, true},
+		{"a refused set does not count", []Config{device("a", 2), device("b", 2)}, false},
+		{"one is gone", []Config{device("a", 2), device("c", 2)}, false},
+		{"a later one has shrunk", []Config{device("a", 3), device("c", 1)}, false},
+		{"too many beside one that stays", []Config{device("a", 3), device("d", 2)}, true},
+		{"another name", []Config{device("e", 3), device("c", 1)}, false},
+	} {
+		_, err := o.Open(c.cfgs)
+		if wrong := err != nil && strings.Contains(err.Error(), "max_items: found 5 "); wrong != c.wrong || err != nil && !wrong {
+			t.Errorf("%s: error %v", c.name, err)
+		}
+	}
+}
+
+// TestOpenerSetsThePauseOfALine: it is the longest that a device of the last
+// good settings asks for.
+func TestOpenerSetsThePauseOfALine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConverter()
+		device := func(unit int, pause time.Duration) Config {
+			return Config{Machine: fmt.Sprintf("unit-%d", unit), Modbus: &modbus.Config{URL: "tcp://converter", Unit: unit, Pause: pause},
+				Signals: []Signal{{Name: "r0", Address: "holding:0", Type: "uint16"}, {Name: "r500", Address: "holding:500", Type: "uint16"}}}
+		}
+		o := NewOpener(Options{})
+		o.newLine = func(cfg modbus.Config) (*modbus.Line, error) { return modbus.NewLineOver(cfg, c.dial) }
+		refused := Config{Machine: "z", OPCUA: &opcua.Config{URL: "opc.tcp://127.0.0.1:4840", Security: "None", Mode: opcua.ModeSubscribe, MaxItems: 1},
+			Signals: []Signal{{Name: "a", Node: "i=1", Type: "int32"}, {Name: "b", Node: "i=2", Type: "int32"}}}
+		var one *Supervisor
+		for _, step := range []struct {
+			name string
+			cfgs []Config
+			want time.Duration
+		}{
+			{"two", []Config{device(1, 20*time.Millisecond), device(2, 100*time.Millisecond)}, 100 * time.Millisecond},
+			{"longer", []Config{device(1, 20*time.Millisecond), device(2, 200*time.Millisecond)}, 200 * time.Millisecond},
+			{"refused", []Config{device(1, 20*time.Millisecond), device(2, 300*time.Millisecond), refused}, 200 * time.Millisecond},
+			{"shorter", []Config{device(1, 20*time.Millisecond), device(2, 50*time.Millisecond)}, 50 * time.Millisecond},
+			{"one fewer", []Config{device(1, 20*time.Millisecond)}, 20 * time.Millisecond},
+		} {
+			all, err := o.Open(step.cfgs)
+			if (err != nil) != (step.name == "refused") {
+				t.Fatalf("%s: error %v", step.name, err)
+			}
+			if one == nil {
+				one = all[0]
+			}
+			next(t, one) // two requests of 10 ms
+			if got := time.Duration(one.Status().RoundMs) * time.Millisecond; got != 20*time.Millisecond+step.want {
+				t.Errorf("%s: a look takes %v, want 20ms and a pause of %v", step.name, got, step.want)
+			}
+		}
+		if err := one.Close(); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+	})
 }
 
 // listener is a wire that is always there and keeps what it is given.

@@ -308,8 +308,10 @@ func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) 
 	}
 	back := s.reason != "" || !wasUp
 	s.reason = ""
-	s.demoted.succeeded(s, now)
-	s.compare(now.Sub(began))
+	if len(round.Readings) > 0 { // else nothing was due, and the line was not asked
+		s.demoted.succeeded(s, now)
+		s.compare(now.Sub(began))
+	}
 	s.found(round.Through)
 	s.bad.take(round.Readings)
 	link, why := plant.LinkFlowing, ""
@@ -346,5 +348,8 @@ func (s *Supervisor) allBad(now time.Time) {
 		return
 	}
 	s.log.Warn("every signal is bad; the device is connected anew", "endpoint", s.endpoint, "reason", s.bad.why)
+	if now.Sub(s.upSince) >= s.backoff.steady {
+		s.backoff.failures = 0
+	}
 	s.hangUp(false)
 }

@@ -328,6 +328,32 @@ func TestSupervisorConnectsAnewWhenAllIsBad(t *testing.T) {
 	})
 }
 
+// TestBackoffAfterAllWasBad: failures from before a steady time do not put off
+// the attempts after a connection that is made anew.
+func TestBackoffAfterAllWasBad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d, _ := scripted()
+		d.connect = errors.New("refused")
+		for range 300 {
+			next(t, s)
+		}
+		d.connect, d.bad = nil, "unknown node"
+		for end := time.Now().Add(2 * time.Minute); s.up || s.reason != ""; {
+			if next(t, s); time.Now().After(end) {
+				t.Fatal("not connected anew")
+			}
+		}
+		d.connect = errors.New("refused")
+		before := d.connects
+		for range 4 { // at once, at once again, and after 1 s
+			next(t, s)
+		}
+		if n := d.connects - before; n != 3 {
+			t.Errorf("%d attempts in four seconds, want 3", n)
+		}
+	})
+}
+
 func TestSupervisorEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, d, _ := scripted()

@@ -131,19 +131,36 @@ func (g *Gateway) endAll(devices map[string]*device) error {
 	defer cancel()
 	var hanging []error
 	for _, d := range devices {
-		select {
-		case <-d.ended:
+		if d.ends(limit) {
 			d.leave()
-		case <-limit.Done():
-			hanging = append(hanging, fmt.Errorf("device of machine %s has not ended within %v and is left behind", d.Machine, g.closing))
+			continue
 		}
+		hanging = append(hanging, fmt.Errorf("device of machine %s has not ended within %v and is left behind", d.Machine, g.closing))
 	}
 	return errors.Join(hanging...)
 }
 
-// tellGone tells that a device is no more. Where nobody hears it the next
-// births tell it by leaving it out.
+// ends waits for the end of a device, and tells whether it came. One that has
+// ended has, also where the limit is over because of another.
+func (d *device) ends(limit context.Context) bool {
+	select {
+	case <-d.ended:
+		return true
+	case <-limit.Done():
+	}
+	select {
+	case <-d.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// tellGone tells that a device, which is not listed any more, is no more. Where
+// nobody hears it the next births tell it by leaving it out.
 func (g *Gateway) tellGone(wire Wire, d *device) {
+	g.telling.Lock() // whoever still tells devices of the old list comes first
+	defer g.telling.Unlock()
 	err := wire.Device(plant.DeviceBirth{Machine: d.Machine, Signals: d.Signals})
 	if err != nil && !errors.Is(err, plant.ErrOffline) {
 		d.log.Debug("end of device not sent", "error", err)

@@ -160,6 +160,63 @@ func TestReloadIsNotHeldUpByADeviceThatHangs(t *testing.T) {
 	}
 }
 
+func TestDeviceThatHasEndedIsNotLeftBehind(t *testing.T) {
+	limit, cancel := context.WithCancel(t.Context())
+	cancel()
+	d := &device{ended: make(chan struct{})}
+	if d.ends(limit) {
+		t.Error("a device that hangs has ended")
+	}
+	close(d.ended)
+	for range 200 { // a select with two ready channels takes either
+		if !d.ends(limit) {
+			t.Fatal("a device that has ended is left behind")
+		}
+	}
+}
+
+// slowWire calls hook before it tells a birth.
+type slowWire struct {
+	fakeWire
+	hook func(plant.DeviceBirth)
+}
+
+func (w *slowWire) Device(b plant.DeviceBirth) error {
+	w.hook(b)
+	return w.fakeWire.Device(b)
+}
+
+// TestRemovedDeviceIsNotBornAgain: whoever tells devices while one is removed
+// does not tell its birth after its end.
+func TestRemovedDeviceIsNotBornAgain(t *testing.T) {
+	g, err := New(testConfig(t.TempDir()), []Device{machine("same", newSource()), machine("gone", newSource())}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire := &slowWire{}
+	told := make(chan struct{})
+	wire.hook = func(b plant.DeviceBirth) {
+		if b.Machine != "same" {
+			return
+		}
+		all := g.list()
+		g.mu.Lock()
+		g.devices = all[:1]
+		g.mu.Unlock()
+		go func() { defer close(told); g.tellGone(wire, all[1]) }()
+		select { // it has to wait; where it does not, it is heard first
+		case <-told:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	g.tellDevices(wire)
+	<-told
+	births := wire.told()
+	if last := births[len(births)-1]; last.Machine != "gone" || last.Online {
+		t.Errorf("told %+v", births)
+	}
+}
+
 func TestReloadRefusesWhatNewWouldRefuse(t *testing.T) {
 	source := newSource()
 	g := run(t, testConfig(t.TempDir()), &fakeWire{}, press(source))

@@ -178,14 +178,15 @@ func TestUnitsTakeTurns(t *testing.T) {
 	})
 }
 
-// TestPause: between an answer and the next request on a line is the longest
-// pause that one of its devices asks for.
+// TestPause: between an answer and the next request of any device on a line is
+// the line's pause.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &gateway{takes: 10 * time.Millisecond}
 		line := g.line(t)
+		line.SetPause(30 * time.Millisecond)
 		a := g.unit(t, line, Config{Pause: 5 * time.Millisecond}, 1, 0)
-		b := g.unit(t, line, Config{Pause: 30 * time.Millisecond}, 2, 0)
+		b := g.unit(t, line, Config{Pause: 40 * time.Millisecond}, 2, 0)
 		defer a.Close()
 		defer b.Close()
 		for range 10 {

@@ -78,8 +78,8 @@ func (a *asker) read(b *block) (data []byte, err error) {
 }
 
 // New gives the device of a machine. cfg's defaults are filled in. Devices with
-// the same cfg.Endpoint share a line; a nil line gives the device one of its
-// own. Nothing is dialled.
+// the same cfg.Endpoint share a line, whose pause is the line's own; a nil line
+// gives the device one of its own. Nothing is dialled.
 func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, error) {
 	faults := cfg.Check()
 	if len(faults) == 0 {
@@ -106,7 +106,6 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 		d.signals = append(d.signals, plant.Signal{Name: s.Name, Kind: s.Kind(), Unit: s.Unit, Description: s.Description, Counter: s.Counter})
 	}
 	d.requests = planEach(d.points, d.pacing(signals), limits{*cfg.MaxGap, cfg.MaxRegisters, cfg.MaxBits})
-	line.slow(cfg.Pause)
 	a := &asker{turn: turn{line: line}, timeout: cfg.Timeout}
 	a.client = goburrow.NewClient2(line.packager(byte(cfg.Unit)), a)
 	d.asker = a
@@ -153,13 +152,16 @@ func (d *Device) Close() error {
 
 // Poll looks once at every signal whose interval has passed and appends its
 // readings to into, all with the time at which the look got the line, truncated
-// to the millisecond. A signal that
-// the device refuses, or whose value cannot be held, is a bad reading. An error
-// means that the device as a whole could not be read; there are no readings
-// then.
+// to the millisecond. Where no interval has passed it does not wait for the
+// line. A signal that the device refuses, or whose value cannot be held, is a
+// bad reading. An error means that the device as a whole could not be read;
+// there are no readings then.
 func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, error) {
 	if !d.joined {
 		return plant.Round{}, errors.New("not connected")
+	}
+	if now := d.now(); !d.due(now) {
+		return plant.Round{Readings: into, Through: plant.Stamp(now)}, nil
 	}
 	d.asker.ctx = ctx
 	if err := d.asker.turn.keep(ctx); err != nil {

@@ -32,8 +32,9 @@ import (
 //     such a read.
 //
 // What is left is an answer that comes more than patience late to a unit for
-// which no other mark works, and a first repeated frame whose victim's true
-// answer is lost at the same time.
+// which no other mark works; a first repeated frame whose victim's true answer
+// is lost at the same time; and a repeated frame that is delayed by more than
+// one exchange with its mark, for only the last frame of each mark is kept.
 
 // mark is what an answer tells of its request.
 type mark struct {

@@ -81,6 +81,16 @@ func (d *Device) restart() {
 	}
 }
 
+// due tells whether a look that begins now reads anything.
+func (d *Device) due(now time.Time) bool {
+	for _, p := range d.paces {
+		if p.due(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // looked notes that a look has read all that was due.
 func (d *Device) looked(began time.Time) {
 	for _, p := range d.paces {

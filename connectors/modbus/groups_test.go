@@ -1,9 +1,12 @@
 package modbus
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
+
+	"linetwin/plant"
 )
 
 // readBy gives the names of the signals that a poll reads.
@@ -76,6 +79,29 @@ func TestSlowGroupsAreReadAtTheirOwnInterval(t *testing.T) {
 			t.Errorf("reads %v", got)
 		}
 	})
+}
+
+// TestNothingDueNeedsNoLine: a look in which nothing is due does not wait for
+// others, and claims the time at which it is made.
+func TestNothingDueNeedsNoLine(t *testing.T) {
+	s := newSlave(t)
+	slow := register("slow", 0)
+	slow.Group, slow.Every = "slow", time.Hour
+	d := connect(t, newDevice(t, Config{URL: "tcp://" + s.address}, nil, slow))
+	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	d.now = func() time.Time { return now }
+	if got := readBy(t, d); len(got) != 1 {
+		t.Fatalf("reads %v", got)
+	}
+	<-d.line.turn // another device has it
+	defer d.line.give()
+	now = now.Add(time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	round, err := d.Poll(ctx, nil)
+	if err != nil || len(round.Readings) != 0 || round.Through != plant.Stamp(now) {
+		t.Errorf("round %+v, error %v; want nothing through %v", round, err, plant.Stamp(now))
+	}
 }
 
 // Signals of different groups with the same interval share requests.

@@ -48,7 +48,7 @@ type Line struct {
 	packager func(unit byte) goburrow.Packager
 
 	dials atomic.Uint64 // connections made
-	pause atomic.Int64  // between two exchanges, the longest that a device asks for
+	pause atomic.Int64  // between two exchanges
 	joins atomic.Int64  // devices that wait to become users
 
 	// turn holds one token; who has it may use everything below. Channels give
@@ -61,8 +61,8 @@ type Line struct {
 	failure  error
 }
 
-// NewLine gives the line to the endpoint of cfg, which is checked. It does not
-// dial.
+// NewLine gives the line to the endpoint of cfg, which is checked, with its
+// pause. It does not dial.
 func NewLine(cfg Config) (*Line, error) { return NewLineOver(cfg, new(net.Dialer).DialContext) }
 
 // NewLineOver gives a line whose connections dial makes: through a tunnel, or
@@ -77,13 +77,16 @@ func NewLineOver(cfg Config, dial Dial) (*Line, error) {
 		m := newMultidrop(&t, dial)
 		l := newLine(endpoint, m, m.framing.packager)
 		m.pause = &l.pause
+		l.SetPause(cfg.Pause)
 		return l, nil
 	}
-	return newLine(endpoint, &tcp{address: t.address, dial: dial}, func(unit byte) goburrow.Packager {
+	l := newLine(endpoint, &tcp{address: t.address, dial: dial}, func(unit byte) goburrow.Packager {
 		h := goburrow.NewTCPClientHandler("") // only its packager is used
 		h.SlaveId = unit
 		return h
-	}), nil
+	})
+	l.SetPause(cfg.Pause)
+	return l, nil
 }
 
 func newLine(endpoint string, c carrier, packager func(byte) goburrow.Packager) *Line {
@@ -225,14 +228,9 @@ func (t *turn) exchange(ctx context.Context, timeout time.Duration, request, int
 	return reply, nil
 }
 
-// slow makes the pauses of the line at least as long as d.
-func (l *Line) slow(d time.Duration) {
-	for {
-		if now := l.pause.Load(); now >= int64(d) || l.pause.CompareAndSwap(now, int64(d)) {
-			return
-		}
-	}
-}
+// SetPause says how long the line rests between two exchanges, for all its
+// devices. It may be called at any time.
+func (l *Line) SetPause(d time.Duration) { l.pause.Store(int64(d)) }
 
 // rest waits until the pause after the last exchange is over.
 func (l *Line) rest(ctx context.Context) error {

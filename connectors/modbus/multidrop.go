@@ -115,6 +115,7 @@ func (m *multidrop) hangUp() error {
 	}
 	err := m.wire.Close()
 	m.wire = nil
+	m.noise++ // what would have told of a frame that was repeated is gone
 	return err
 }
 
@@ -174,11 +175,15 @@ func (m *multidrop) catchUp(ctx context.Context, timeout time.Duration, u *unit,
 // step with its requests.
 func (m *multidrop) confirm(ctx context.Context, deadline time.Time, number byte) error {
 	u := m.units[number]
-	if u == nil || !u.unproven || m.wire == nil {
+	if u == nil || !u.unproven {
 		return nil
 	}
 	u.unproven = false
 	last := u.last
+	if m.wire == nil { // another unit broke it
+		u.doubt(last.mark())
+		return errRepeated
+	}
 	p, ok := u.probe(&last, u.fresh)
 	if !ok {
 		if p, ok = u.probe(&last, anyMark); !ok {

@@ -2,7 +2,9 @@ package modbus
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -255,6 +257,57 @@ func TestRepeatedFrame(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestRepeatedFrameOnBrokenWire: an answer in doubt does not count where
+// another unit closed the wire before the end of the poll.
+func TestRepeatedFrameOnBrokenWire(t *testing.T) {
+	for name, again := range map[string]bool{"closed": false, "opened anew": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newStation(t, rtu{})
+			m := newMultidrop(&target{scheme: "rtu+tcp", address: s.onTCP(t)}, new(net.Dialer).DialContext)
+			t.Cleanup(func() { m.hangUp() })
+			ask := func(start byte) {
+				t.Helper()
+				var into [largestAnswer]byte
+				request := s.frame(1, 3, 0, start, 0, 2)
+				if _, err := m.exchange(t.Context(), time.Now().Add(10*time.Second), request, into[:]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			open := func() {
+				t.Helper()
+				if err := m.open(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			confirm := func() error { return m.confirm(t.Context(), time.Now().Add(10*time.Second), 1) }
+			open()
+			ask(0)
+			if err := confirm(); err != nil {
+				t.Fatal(err)
+			}
+			s.set(func() {
+				s.script = func(q asked, right []byte) []piece {
+					if q.start == 100 {
+						q.start = 0
+					}
+					return whole(s.right(q))
+				}
+			})
+			ask(100)
+			m.hangUp()
+			if again {
+				open()
+			}
+			if err := confirm(); !errors.Is(err, errRepeated) {
+				t.Errorf("error %v, want %v", err, errRepeated)
+			}
+			if !again && m.units[1].find(mark{3, 4}) < 0 {
+				t.Error("nothing is due after a look that could not be confirmed")
+			}
+		})
 	}
 }
 

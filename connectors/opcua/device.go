@@ -27,6 +27,7 @@ type Device struct {
 	cfg     Config
 	log     *slog.Logger
 	link    *link
+	items   int // that it subscribes, heartbeats included
 	names   []plant.Signal
 
 	signals []signal

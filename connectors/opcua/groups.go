@@ -208,9 +208,9 @@ func (d *Device) Looked(group string) time.Time {
 	return time.Time{}
 }
 
-// checkItems notes how much a machine subscribes, and tells whether that is
+// checkItems gives how much a machine subscribes, and notes it unless that is
 // more than the server allows for all machines of the link together.
-func (l *link) checkItems(machine string, c Config, signals []Signal) []plant.Fault {
+func (l *link) checkItems(machine string, c Config, signals []Signal) (int, []plant.Fault) {
 	type item struct {
 		node       string
 		group      string
@@ -227,14 +227,16 @@ func (l *link) checkItems(machine string, c Config, signals []Signal) []plant.Fa
 			items[item{publishing: g.Publishing}] = true // one heartbeat in each subscription
 		}
 	}
-	l.items[machine] = len(items)
-	total := 0
-	for _, n := range l.items {
-		total += n
+	total := len(items)
+	for other, n := range l.items {
+		if other != machine {
+			total += n
+		}
 	}
 	if c.MaxItems == 0 || total <= c.MaxItems {
-		return nil
+		l.items[machine] = len(items)
+		return len(items), nil
 	}
-	return []plant.Fault{{Key: "max_items", Found: fmt.Sprintf("%d subscribed nodes of all machines of this server, heartbeats included", total),
+	return 0, []plant.Fault{{Key: "max_items", Found: fmt.Sprintf("%d subscribed nodes of all machines of this server, heartbeats included", total),
 		Allowed: fmt.Sprintf("at most %d: have some polled, in a group with mode: poll", c.MaxItems)}}
 }

@@ -52,17 +52,36 @@ func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals [
 		l.opt.left = new(leftovers)
 		p.links[opt] = l
 	}
-	err := faultsError(machine, l.checkItems(machine, cfg.filled(every), signals))
+	n, faults := l.checkItems(machine, cfg.filled(every), signals)
 	p.mu.Unlock()
+	if err := faultsError(machine, faults); err != nil {
+		return nil, err
+	}
+	d, err := newDevice(machine, every, cfg.filled(every), signals, l, p.log)
 	if err != nil {
 		return nil, err
 	}
-	return newDevice(machine, every, cfg.filled(every), signals, l, p.log)
+	d.items = n
+	return d, nil
+}
+
+// Count has what these devices subscribe, and nothing else, count against the
+// max_items of those to come.
+func (p *Pool) Count(devices []*Device) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.links {
+		clear(l.items)
+	}
+	for _, d := range devices {
+		d.link.items[d.machine] = d.items
+	}
 }
 
 // Keep forgets the ways to servers, and the passwords for them, that none of
 // these devices uses. Other devices of the pool work on until they are closed.
 func (p *Pool) Keep(devices []*Device) {
+	p.Count(devices)
 	used := make(map[*link]bool, len(devices))
 	for _, d := range devices {
 		used[d.link] = true
