@@ -214,6 +214,9 @@ func decodeMessage(b []byte) (res ua.Response, err error) {
 		}
 		return res, nil
 	}
+	if err := survey(b); err != nil {
+		return nil, fmt.Errorf("the answer cannot be decoded: %w", err)
+	}
 	_, v, err := ua.DecodeService(b)
 	if err != nil {
 		return nil, fmt.Errorf("the answer cannot be decoded: %w", err)

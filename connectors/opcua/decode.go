@@ -304,8 +304,12 @@ func text(raw any) (plant.Value, string) {
 			s = x.Name
 		}
 	case time.Time:
-		if x.IsZero() {
+		// The first date and those before mean none, the last and those after no end (Part 6, 5.2.2.5).
+		if x.IsZero() || x.Year() < 1601 {
 			return plant.Value{}, "no date and time"
+		}
+		if x.Year() > 9999 {
+			x = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 		}
 		s = x.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 	case *ua.GUID:

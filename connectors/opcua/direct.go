@@ -15,9 +15,11 @@ const mostDirect = 10_000
 
 var errBroken = errors.New("a value is cut off, or lies too deep in others")
 
-// decodeDirect decodes the two answers that come all the time, of Read and of
-// Publish with changes of data, without reflection and with few allocations.
-// What it gives is what the library would. Without an answer and an error, it
+// decodeDirect decodes the answers that carry values, of Read, of Publish with
+// changes of data and of HistoryRead, without reflection and with few
+// allocations.
+// What it gives is what the library would, but for dates that the library
+// cannot hold. Without an answer and an error, it
 // is for the library to judge; an error is what the library must not see.
 func decodeDirect(b []byte) (ua.Response, error) {
 	if len(b) < 4 || b[0] != 1 || b[1] != 0 { // four-byte node id of namespace 0
@@ -33,6 +35,8 @@ func decodeDirect(b []byte) (ua.Response, error) {
 		res = v
 	case id.PublishResponse_Encoding_DefaultBinary:
 		res = r.published()
+	case id.HistoryReadResponse_Encoding_DefaultBinary:
+		res = r.past()
 	default:
 		return nil, nil
 	}
@@ -51,6 +55,7 @@ type reader struct {
 	b      []byte
 	bad    bool
 	broken bool // by a value that the library must not see
+	far    bool // a date was walked over that the library cannot hold
 }
 
 func (r *reader) take(n int) []byte {
@@ -90,11 +95,22 @@ func (r *reader) time() time.Time {
 	if b == nil {
 		return time.Time{}
 	}
-	t := binary.LittleEndian.Uint64(b)
+	t := ticks(b)
 	if t == 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, int64((t-116444736000000000)*100)).UTC()
+	return time.Unix(t/1e7-ticksTo1970/1e7, t%1e7*100).UTC()
+}
+
+func ticks(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b)) }
+
+// bytes takes bytes with their number before them.
+func (r *reader) bytes() []byte {
+	n := r.uint32()
+	if n == math.MaxUint32 {
+		return nil
+	}
+	return r.take(int(min(n, 1<<30)))
 }
 
 // length takes the length of a list whose elements have at least so many
@@ -129,10 +145,12 @@ func (r *reader) header() *ua.ResponseHeader {
 	h.ServiceDiagnostics = r.diagnostic()
 	if n, null := r.length(4); !null {
 		h.StringTable = make([]string, n)
-		r.bad = r.bad || n > 0 // texts are for the library
+		for i := range h.StringTable {
+			h.StringTable[i] = string(r.bytes())
+		}
 	}
 	h.AdditionalHeader = new(ua.ExtensionObject)
-	r.decode(h.AdditionalHeader)
+	r.extension(h.AdditionalHeader)
 	return h
 }
 
@@ -215,23 +233,51 @@ func (r *reader) published() *ua.PublishResponse {
 // notification takes changes of data; other notifications are the library's.
 func (r *reader) notification() *ua.ExtensionObject {
 	eo := &ua.ExtensionObject{}
-	if len(r.b) < 9 || r.b[0] != 1 || r.b[1] != 0 || r.b[4] != ua.ExtensionObjectBinary ||
-		binary.LittleEndian.Uint16(r.b[2:]) != id.DataChangeNotification_Encoding_DefaultBinary {
-		r.decode(eo)
+	if !r.holds(id.DataChangeNotification_Encoding_DefaultBinary) {
+		r.extension(eo)
 		return eo
 	}
+	r.within(eo, func(body *reader) { eo.Value = body.changes() })
+	return eo
+}
+
+// holds tells whether a structure of this encoding follows.
+func (r *reader) holds(encoding uint16) bool {
+	return len(r.b) >= 9 && r.b[0] == 1 && r.b[1] == 0 && r.b[4] == ua.ExtensionObjectBinary && binary.LittleEndian.Uint16(r.b[2:]) == encoding
+}
+
+// within takes a structure whose body is taken from a reader of its own.
+func (r *reader) within(eo *ua.ExtensionObject, take func(body *reader)) {
 	eo.TypeID, eo.EncodingMask = new(ua.ExpandedNodeID), ua.ExtensionObjectBinary
 	r.decode(eo.TypeID)
 	r.take(1)
 	size := r.uint32()
 	if size == 0 || size > uint32(len(r.b)) {
 		r.bad = true
-		return eo
+		return
 	}
 	body := reader{b: r.take(int(size))}
-	eo.Value = body.changes()
+	take(&body)
 	r.bad, r.broken = r.bad || body.bad, r.broken || body.broken
-	return eo
+}
+
+// past takes an answer of HistoryRead (Part 4, 5.10.3).
+func (r *reader) past() *ua.HistoryReadResponse {
+	h := &ua.HistoryReadResponse{ResponseHeader: r.header()}
+	if n, null := r.length(11); !null {
+		h.Results = make([]*ua.HistoryReadResult, n)
+		for i := range h.Results {
+			one := &ua.HistoryReadResult{StatusCode: ua.StatusCode(r.uint32()), ContinuationPoint: r.bytes(), HistoryData: &ua.ExtensionObject{}}
+			if r.holds(id.HistoryData_Encoding_DefaultBinary) {
+				r.within(one.HistoryData, func(body *reader) { one.HistoryData.Value = &ua.HistoryData{DataValues: body.dataValues()} })
+			} else {
+				r.extension(one.HistoryData)
+			}
+			h.Results[i] = one
+		}
+	}
+	h.DiagnosticInfos = r.diagnostics()
+	return h
 }
 
 func (r *reader) changes() *ua.DataChangeNotification {

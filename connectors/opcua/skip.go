@@ -3,7 +3,7 @@ package opcua
 import "github.com/gopcua/opcua/ua"
 
 // deepest is how deep values may lie in each other.
-const deepest = 8
+const deepest = 16
 
 // plainSizes are the sizes of the built-in types that have one (Part 6, 5.1.2);
 // 0 for the others.
@@ -20,6 +20,9 @@ var plainSizes = [...]int{
 
 // variant takes a value.
 func (r *reader) variant(v *ua.Variant) {
+	if len(r.b) > 0 && ua.TypeID(r.b[0]&0x3F) == ua.TypeIDDateTime && r.dates(v) {
+		return
+	}
 	if len(r.b) > 0 && (int(r.b[0]) >= len(plainSizes) || plainSizes[r.b[0]] == 0) { // else it is a plain one
 		walk := reader{b: r.b}
 		if walk.skipVariant(0); walk.bad {
@@ -27,6 +30,15 @@ func (r *reader) variant(v *ua.Variant) {
 		}
 	}
 	r.decode(v)
+}
+
+// extension takes a structure.
+func (r *reader) extension(eo *ua.ExtensionObject) {
+	walk := reader{b: r.b}
+	if walk.skipExtension(0); walk.bad || walk.far {
+		r.bad, r.broken = true, true
+	}
+	r.decode(eo)
 }
 
 // diagnostic takes what a server tells of an error.
@@ -59,7 +71,7 @@ func (r *reader) skipVariant(depth int) {
 	switch {
 	case n < -1 || n > len(r.b):
 		r.bad = true
-	case size > 0 && n > 0:
+	case size > 0 && n > 0 && kind != ua.TypeIDDateTime:
 		r.take(n * size)
 	default:
 		for i := 0; i < n && !r.bad; i++ {
@@ -67,16 +79,37 @@ func (r *reader) skipVariant(depth int) {
 		}
 	}
 	if mask&ua.VariantArrayDimensions != 0 {
-		if n := int(int32(r.uint32())); n > len(r.b) {
+		r.skipDimensions(n)
+	}
+}
+
+// skipDimensions walks over the dimensions of so many elements. They must fit:
+// the library multiplies them with an overflow, and makes lists as they say.
+func (r *reader) skipDimensions(elements int) {
+	dimensions := r.uint32()
+	if dimensions > deepest {
+		r.bad = true
+		return
+	}
+	product := int64(1)
+	for range dimensions {
+		one := int64(int32(r.uint32()))
+		if product *= one; one < 1 || product > int64(max(elements, 0)) {
 			r.bad = true
-		} else if n > 0 {
-			r.take(4 * n)
+			return
 		}
+	}
+	if dimensions > 0 && product != int64(elements) {
+		r.bad = true
 	}
 }
 
 // skip walks over a value of a built-in type.
 func (r *reader) skip(kind ua.TypeID, depth int) {
+	if kind == ua.TypeIDDateTime {
+		r.skipTime()
+		return
+	}
 	if size := plainSizes[kind]; size > 0 {
 		r.take(size)
 		return
@@ -100,10 +133,7 @@ func (r *reader) skip(kind ua.TypeID, depth int) {
 			r.skipText()
 		}
 	case ua.TypeIDExtensionObject:
-		r.skipExpanded()
-		if r.byte() != ua.ExtensionObjectEmpty {
-			r.skipText() // as long as it says
-		}
+		r.skipExtension(depth + 1)
 	case ua.TypeIDDataValue:
 		r.skipDataValue(depth + 1)
 	case ua.TypeIDVariant:
@@ -158,15 +188,17 @@ func (r *reader) skipDataValue(depth int) {
 	if mask&ua.DataValueStatusCode != 0 {
 		r.take(4)
 	}
-	for _, bit := range [...]byte{ua.DataValueSourceTimestamp, ua.DataValueServerTimestamp} {
-		if mask&bit != 0 {
-			r.take(8)
-		}
+	if mask&ua.DataValueSourceTimestamp != 0 {
+		r.skipTime()
 	}
-	for _, bit := range [...]byte{ua.DataValueSourcePicoseconds, ua.DataValueServerPicoseconds} {
-		if mask&bit != 0 {
-			r.take(2)
-		}
+	if mask&ua.DataValueSourcePicoseconds != 0 {
+		r.take(2)
+	}
+	if mask&ua.DataValueServerTimestamp != 0 {
+		r.skipTime()
+	}
+	if mask&ua.DataValueServerPicoseconds != 0 {
+		r.take(2)
 	}
 }
 
