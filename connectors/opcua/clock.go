@@ -53,30 +53,29 @@ func (c *clock) now() (offset time.Duration, known bool) {
 }
 
 // stamper gives the readings of one device their times. It keeps three
-// promises: no reading is later than the round's Through; no changed value
-// carries a time up to which everything was already claimed to be known; and
-// the times of one signal never go back.
+// promises: no reading is later than what told it (a look or a report); no
+// changed value carries a time up to which everything was already claimed to be
+// known; and the times of one signal never go back. What a round claims is no
+// bound for its readings: a look knows of now, though the device may have to
+// wait for a report with its claim.
 type stamper struct {
-	floor   plant.Time // claimed already; 0 before the first round
-	through plant.Time // of the round in hand
+	floor   plant.Time // claimed by the rounds before; 0 before the first one
+	bound   plant.Time // of the look or report in hand
 	trusted bool       // the server's clock is near enough to use its times
 }
 
-// claimed notes that all up to t is known, by a look that failed.
+// claimed notes that all up to t is claimed to be known.
 func (s *stamper) claimed(t plant.Time) { s.floor = max(s.floor, t.Floor(time.Millisecond)) }
 
-// begin starts a round that claims all up to through. The claim is raised
-// where it would go back.
-func (s *stamper) begin(through plant.Time, trusted bool) {
-	through = through.Floor(time.Millisecond)
+// begin starts a look or a report that knows all of its signals up to bound.
+// The bound is raised to after what was claimed.
+func (s *stamper) begin(bound plant.Time, trusted bool) {
+	bound = bound.Floor(time.Millisecond)
 	if s.floor == 0 {
-		s.floor = through - plant.Millisecond
+		s.floor = bound - plant.Millisecond
 	}
-	s.through, s.trusted = max(through, s.floor+plant.Millisecond), trusted
+	s.bound, s.trusted = max(bound, s.floor+plant.Millisecond), trusted
 }
-
-// end closes the round.
-func (s *stamper) end() { s.floor = s.through }
 
 // history is what is remembered of a signal's readings.
 type history struct {
@@ -95,26 +94,32 @@ func (s *stamper) stamp(h *history, r plant.Reading, source plant.Time) plant.Re
 	wrong := h.wrong
 	switch {
 	case source == 0:
-		wrong, r.Time = false, s.through
-	case !s.trusted || source > s.through.Add(clockFails):
-		wrong, r.Time = true, s.through
-	case source > s.through:
-		wrong, r.Time = false, s.through
+		wrong, r.Time = false, s.bound
+	case !s.trusted || source > s.bound.Add(clockFails):
+		wrong, r.Time = true, s.bound
+	case source > s.bound:
+		wrong, r.Time = false, s.bound
+	case !changed && !moved:
+		r.Time = s.bound
 	case source > s.floor:
 		wrong, r.Time = false, source
 	case !changed:
-		r.Time = s.through
+		r.Time = s.bound
 	case !h.seen:
-		r.Time = s.through // it is so now; since when is known to nobody
+		r.Time = s.bound // it is so now; since when is known to nobody
 	case moved:
 		wrong, r.Time = false, s.floor+plant.Millisecond // told late
 	default: // the value changed, its time did not
-		wrong, r.Time = wrong || source.Add(clockFails) < s.through, s.through
+		wrong, r.Time = wrong || source.Add(clockFails) < s.bound, s.bound
 	}
-	if changed && h.seen && r.Time <= h.last.Time {
+	switch {
+	case !h.seen || r.Time > h.last.Time:
+	case changed:
 		r.Time = h.last.Time + plant.Millisecond
-		s.through = max(s.through, r.Time)
+	default:
+		r.Time = h.last.Time
 	}
+	s.bound = max(s.bound, r.Time)
 	*h = history{last: r, source: source, seen: true, wrong: wrong}
 	if wrong && r.Quality == plant.Good {
 		r.Quality, r.Reason = plant.Uncertain, reasonClock

@@ -73,7 +73,7 @@ func TestStampsOfOneSignal(t *testing.T) {
 					source = ms(l.source)
 				}
 				r := s.stamp(&h, plant.Reading{Value: plant.Integer(l.value)}, source)
-				s.end()
+				s.claimed(s.bound)
 				if r.Time != ms(l.time) || (r.Reason == reasonClock) != l.clock || (r.Quality == plant.Uncertain) != l.clock {
 					t.Errorf("look %d: time %d %v %q, want %d", i, (r.Time-base)/plant.Millisecond, r.Quality, r.Reason, l.time)
 				}
@@ -82,8 +82,37 @@ func TestStampsOfOneSignal(t *testing.T) {
 	}
 }
 
-// Whatever a server's clock and the rounds do, no changed value may carry a
-// time up to which all was claimed, or one after its round's claim.
+// A look tells the source's times also where the claim has to wait for reports.
+func TestStampsDoNotWaitForTheClaim(t *testing.T) {
+	const base = plant.Time(1_700_000_000_000) * plant.Millisecond
+	ms := func(n int64) plant.Time { return base + plant.Time(n)*plant.Millisecond }
+	s, h := stamper{floor: ms(0)}, history{}
+	for i, l := range []struct{ bound, source, value, time, claim int64 }{
+		{1100, 1050, 1, 1050, 100},
+		{1200, 1050, 1, 1200, 100}, // seen again
+		{1300, 1250, 2, 1250, 101},
+		{1400, 0, 3, 1400, 101},
+		{1500, 1380, 4, 1401, 102}, // the look before did not see it
+		{1600, 1550, 5, 1550, 1000},
+		{1590, 1550, 5, 1590, 1000},
+		{1580, 1550, 5, 1590, 1560}, // a bound that went back
+		{1700, 1555, 6, 1591, 1560}, // told late
+	} {
+		s.begin(ms(l.bound), true)
+		source := plant.Time(0)
+		if l.source != 0 {
+			source = ms(l.source)
+		}
+		if r := s.stamp(&h, plant.Reading{Value: plant.Integer(l.value)}, source); r.Time != ms(l.time) || r.Quality != plant.Good {
+			t.Errorf("look %d: time %d %v, want %d", i, (r.Time-base)/plant.Millisecond, r.Quality, l.time)
+		}
+		s.claimed(ms(l.claim))
+	}
+}
+
+// Whatever a server's clock, the rounds and their claims do, no changed value
+// may carry a time up to which all was claimed, or one after what told it, and
+// no signal's time goes back.
 func TestStampsKeepTheirPromises(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const base = plant.Time(1_700_000_000_000) * plant.Millisecond
@@ -108,22 +137,22 @@ func TestStampsKeepTheirPromises(t *testing.T) {
 					changes := !h.seen || h.last.Value != r.Value
 					before := h.last
 					got := s.stamp(h, r, source)
-					if changes && before.Time != 0 && got.Time <= before.Time {
+					if before.Time != 0 && (got.Time < before.Time || changes && got.Time == before.Time) {
 						t.Fatalf("a signal's time goes from %v to %v", before.Time, got.Time)
 					}
 					out, changed = append(out, got), append(changed, changes)
 				}
 			}
-			s.end()
 			for i, r := range out {
 				if changed[i] && r.Time <= claimed {
 					t.Fatalf("a change at %v, but all up to %v was claimed", r.Time, claimed)
 				}
-				if r.Time > s.floor || r.Time%plant.Millisecond != 0 {
-					t.Fatalf("reading at %v, round through %v", r.Time, s.floor)
+				if r.Time > s.bound || r.Time%plant.Millisecond != 0 {
+					t.Fatalf("reading at %v, told of by what knows all up to %v", r.Time, s.bound)
 				}
 			}
-			if s.floor <= claimed {
+			s.claimed(s.bound.Add(-time.Duration(rapid.Int64Range(0, int64(3*time.Second)).Draw(t, "claim lag"))))
+			if s.floor < claimed {
 				t.Fatalf("claim went from %v to %v", claimed, s.floor)
 			}
 			claimed = s.floor

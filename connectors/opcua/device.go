@@ -212,18 +212,23 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (round plant.Ro
 
 // round takes what the server reported, and reads what is polled and due.
 func (d *Device) round(ctx context.Context, s *session, begin time.Time, into []plant.Reading) (plant.Round, error) {
-	missed := 0
+	missed, before := 0, len(into)
 	if d.listens || len(d.feeds) > 0 {
 		var err error
 		if into, missed, err = d.drain(ctx, s, begin, into); err != nil {
 			return plant.Round{}, err
 		}
 	}
-	into, err := d.look(ctx, s, begin, into)
+	into, looked, err := d.look(ctx, s, begin, into)
 	if err != nil {
 		return plant.Round{}, err
 	}
 	d.count(begin)
+	claim := d.claim(looked)
+	if len(into) > before { // a claim of nothing would mark a part of a batch
+		claim = max(claim, d.stamper.floor+plant.Millisecond)
+	}
+	d.stamper.claimed(claim)
 	return plant.Round{Readings: into, Through: d.stamper.floor, Missed: missed}, nil
 }
 

@@ -11,37 +11,36 @@ import (
 	"linetwin/plant"
 )
 
-// look reads the polled signals whose time has come.
-func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []plant.Reading) ([]plant.Reading, error) {
+// look reads the polled signals whose time has come. It gives up to when it
+// knows them; 0 where reports alone tell what is known.
+func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []plant.Reading) ([]plant.Reading, plant.Time, error) {
 	due := false
 	for i := range d.ways {
 		due = d.ways[i].begin(begin) || due
 	}
 	if !due && (d.listens || len(d.feeds) > 0) {
-		return into, nil // reports alone tell up to when all is known
+		return into, 0, nil
 	}
 	if err := d.readTargets(ctx, s, begin); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	// What the server stamped with a clock that runs behind ours is complete
-	// only up to that clock's time, and what a subscription may yet tell is not
-	// to be claimed before.
+	// only up to that clock's time.
 	offset, trusted := d.note(s)
-	through := d.vouched(plant.At(begin))
+	bound := plant.At(begin)
 	if trusted && offset < 0 {
-		through = through.Add(offset)
+		bound = bound.Add(offset)
 	}
-	d.stamper.begin(through, trusted)
+	d.stamper.begin(bound, trusted)
 	for i := range d.signals {
 		if t := &d.targets[d.signals[i].target]; t.polled && d.ways[t.way].now {
 			into = d.tell(into, i)
 		}
 	}
-	d.stamper.end()
 	for i := range d.ways {
 		d.ways[i].done(begin)
 	}
-	return into, nil
+	return into, d.stamper.bound, nil
 }
 
 // tell appends the reading of a signal from what its node has, unless it is

@@ -50,6 +50,28 @@ func (d *Device) drain(ctx context.Context, s *session, begin time.Time, into []
 	return into, missed, err
 }
 
+// claim gives up to when a round may claim to know all: what its look knows (0
+// for no look), and no further than the subscriptions have reported. Slow ones
+// are not waited for where anything else tells of the device: theirs is a
+// resolution of their own.
+func (d *Device) claim(looked plant.Time) plant.Time {
+	claim, slow, any := looked, plant.Time(0), looked != 0
+	for _, f := range d.feeds {
+		switch {
+		case f.sub.publishing+f.sampling > mostLag:
+			slow = max(slow, f.through)
+		case !any:
+			claim, any = f.through, true
+		default:
+			claim = min(claim, f.through)
+		}
+	}
+	if !any {
+		return slow
+	}
+	return claim
+}
+
 // report makes readings of one report. The server vouches for all changes up
 // to one sampling interval before it reported, and for those it told.
 func (d *Device) report(s *session, f *feed, n *note, into []plant.Reading) (_ []plant.Reading, missed int) {
@@ -58,17 +80,17 @@ func (d *Device) report(s *session, f *feed, n *note, into []plant.Reading) (_ [
 	if trusted && !n.server.IsZero() {
 		latest = min(latest, plant.At(n.server))
 	}
-	through := latest.Add(-f.sampling)
+	bound := latest.Add(-f.sampling)
 	if trusted {
 		for _, item := range n.items {
 			if item != nil && item.Value != nil && item.ClientHandle != heartbeatHandle {
 				if t := plant.At(item.Value.SourceTimestamp); t <= latest {
-					through = max(through, t)
+					bound = max(bound, t)
 				}
 			}
 		}
 	}
-	d.stamper.begin(through, trusted)
+	d.stamper.begin(bound, trusted)
 	for _, item := range n.items {
 		if item == nil || item.Value == nil || int(item.ClientHandle) > len(d.targets) {
 			continue
@@ -84,7 +106,7 @@ func (d *Device) report(s *session, f *feed, n *note, into []plant.Reading) (_ [
 		}
 		into = d.reported(target, item.Value, n.at, into)
 	}
-	d.stamper.end()
+	f.through = max(f.through, d.stamper.bound)
 	return into, missed
 }
 
@@ -117,9 +139,13 @@ func (d *Device) retryParked(ctx context.Context, s *session, now time.Time, int
 		}
 		parked = true
 		if last := &sg.history.last; !sg.told || last.Quality != plant.Bad || last.Reason != t.parked {
-			d.stamper.begin(max(d.stamper.floor, plant.At(now).Add(-d.ways[t.way].Sampling)), true)
+			w := &d.ways[t.way]
+			bound := plant.At(now).Add(-w.Sampling)
+			if w.feed != nil {
+				bound = w.feed.through
+			}
+			d.stamper.begin(bound, true)
 			into = d.tell(into, i)
-			d.stamper.end()
 		}
 	}
 	if !parked {

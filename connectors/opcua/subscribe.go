@@ -22,6 +22,7 @@ type feed struct {
 	publishing time.Duration // as asked for
 	sampling   time.Duration // changes are vouched for up to so long before a report
 	heard      time.Time     // when the server reported last
+	through    plant.Time    // up to when its reports tell of all changes; 0 before the first one
 	pulse
 }
 
@@ -167,18 +168,6 @@ func (d *Device) settle(f *feed) {
 			f.sampling = max(f.sampling, t.sampling)
 		}
 	}
-}
-
-// vouched gives up to when a look that began at a time may claim to know all:
-// no further than the subscriptions have reported. Slow ones are not waited
-// for, theirs is a resolution of their own.
-func (d *Device) vouched(began plant.Time) plant.Time {
-	for _, f := range d.feeds {
-		if f.sub.publishing+f.sampling <= mostLag {
-			began = min(began, plant.At(f.heard).Add(-f.sampling))
-		}
-	}
-	return began
 }
 
 // monitor has the server watch targets. Those that it refuses are parked.

@@ -233,12 +233,14 @@ func TestReportTimes(t *testing.T) {
 			for _, x := range c.changes {
 				n.items = append(n.items, &ua.MonitoredItemNotification{ClientHandle: 1, Value: &ua.DataValue{Value: ua.MustVariant(int32(x.value)), SourceTimestamp: ms(x.at)}})
 			}
-			got, missed := d.report(&session{}, &feed{sampling: 50 * time.Millisecond}, &n, nil)
+			f := &feed{sub: &subscription{}, sampling: 50 * time.Millisecond}
+			d.feeds = []*feed{f}
+			got, missed := d.report(&session{}, f, &n, nil)
 			var times []int
 			for _, r := range got {
 				times = append(times, int(r.Time.Sub(plant.At(base)).Milliseconds()))
 			}
-			through := int(d.stamper.floor.Sub(plant.At(base)).Milliseconds())
+			through := int(d.claim(0).Sub(plant.At(base)).Milliseconds())
 			if fmt.Sprint(times) != fmt.Sprint(c.times) || through != c.through || missed != 0 {
 				t.Errorf("times %v through %d, want %v and %d", times, through, c.times, c.through)
 			}
