@@ -63,7 +63,8 @@ type Round struct {
 	// or an earlier one. A failed look gives bad readings, and Through advances
 	// all the same: that nobody could read is then what is known. When a signal
 	// changed that is looked at more rarely than others is known to its own
-	// interval: it counts as changed when it was seen.
+	// interval: it counts as changed when it was seen. A reading may be later
+	// than this: what is read at once need not wait for what is told later.
 	Through Time
 	// Missed counts readings that the device reported as overflowed or lost
 	// since the last round.
