@@ -75,6 +75,9 @@ type channel struct {
 	id      uint32
 	opening keys
 
+	heard    bool   // of the server; this and what follows are the reader's
+	received uint32 // number of its last chunk
+
 	sendSize    int
 	sendMessage int // largest message the server takes; 0 for any
 
@@ -142,6 +145,11 @@ func (c *channel) read() {
 		}
 		switch final {
 		case 'C':
+			if !c.awaited(request) { // nor anything of it kept
+				held -= size(partial[request])
+				delete(partial, request)
+				continue
+			}
 			if held += len(data); held > mostMessage || len(partial[request]) >= mostChunks {
 				c.fail(fmt.Errorf("%w: longer than %d bytes", errChunk, mostMessage))
 				return
@@ -166,9 +174,7 @@ func (c *channel) read() {
 				return
 			}
 		}
-		for _, p := range partial[request] {
-			held -= len(p)
-		}
+		held -= size(partial[request])
 		delete(partial, request)
 		c.mu.Lock()
 		w := c.waiting[request]
@@ -178,6 +184,20 @@ func (c *channel) read() {
 			w <- a // has room for the one answer
 		}
 	}
+}
+
+func size(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
+}
+
+// awaited tells whether anyone waits for the answer to a request.
+func (c *channel) awaited(request uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting[request] != nil
 }
 
 func (c *channel) keysOf(id uint32) (keys, bool) {

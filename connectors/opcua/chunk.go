@@ -18,6 +18,12 @@ const (
 	sequenceSize = 8
 )
 
+// Numbers of chunks begin again from here, and there.
+const (
+	wrapsFrom = 1<<32 - 1024 - 1
+	wrapsTo   = 1024
+)
+
 var errChunk = errors.New("broken message")
 
 // keys sign and encrypt one way of a channel and check the other (Part 6,

@@ -58,7 +58,7 @@ func foreignValues() []foreignValue {
 		{node: "opaque", kind: "Structure", value: "opaque", signal: Signal{Type: "float64"}, reason: "configured float64, but the server sent a structure (ns=3;i=9001)"},
 		{node: "structures", kind: "Structure", value: []string{"opaque", "unit"}, more: message{"array": true}, signal: Signal{Type: "int32", Index: new(0)},
 			reason: "configured int32, but the server sent a structure"},
-		{node: "garbled", kind: "Structure", value: "garbled", signal: Signal{Type: "int32"}, reason: "the answer cannot be decoded: unexpected EOF"},
+		{node: "garbled", kind: "Structure", value: "garbled", signal: Signal{Type: "int32"}, reason: "the answer cannot be decoded: a value is cut off, or lies too deep in others"},
 		{node: "empty", kind: "Int32", reason: "no value (UncertainInitialValue)"},
 		{node: "failed", kind: "Int32", value: 4, more: message{"status": "BadSensorFailure"}, signal: Signal{Type: "int32"}, reason: "BadSensorFailure"},
 		{node: "doubtful", kind: "Int32", value: 5, more: message{"status": "UncertainLastUsableValue"}, signal: Signal{Type: "int32"}, want: plant.Integer(5), reason: "UncertainLastUsableValue"},

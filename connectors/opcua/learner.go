@@ -266,14 +266,7 @@ func points(ids []*ua.NodeID, nodes []*holeNode, held bool) []*ua.HistoryReadVal
 // much is made smaller; the group then begins again where it is. Without
 // results and error that is so too.
 func (w *learner) turn(ctx context.Context, nodes []*holeNode, request func() ([]*ua.HistoryReadResult, error)) ([]*ua.HistoryReadResult, error) {
-	if err := w.session.history.acquire(ctx); err != nil {
-		return nil, err
-	}
-	began := time.Now()
-	res, err := request()
-	took := time.Since(began)
-	rest(ctx, min(took, longestRest))
-	w.session.history.release()
+	res, took, err := w.alone(ctx, request)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -304,6 +297,20 @@ func (w *learner) turn(ctx context.Context, nodes []*holeNode, request func() ([
 		n.nothing(err.Error())
 	}
 	return nil, nil
+}
+
+// alone makes a request, and rests, while no other device of the session makes
+// one. A panic lets the others go on too.
+func (w *learner) alone(ctx context.Context, request func() ([]*ua.HistoryReadResult, error)) ([]*ua.HistoryReadResult, time.Duration, error) {
+	if err := w.session.history.acquire(ctx); err != nil {
+		return nil, 0, err
+	}
+	defer w.session.history.release()
+	began := time.Now()
+	res, err := request()
+	took := time.Since(began)
+	rest(ctx, min(took, longestRest))
+	return res, took, err
 }
 
 // pace keeps requests short.

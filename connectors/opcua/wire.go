@@ -152,7 +152,26 @@ func (c *channel) openChunk(b []byte) (request uint32, data []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := c.follow(plain); err != nil {
+		return 0, nil, err
+	}
 	return takeSequence(plain)
+}
+
+// follow checks that a chunk is the one after the last (Part 6, 6.7.2): the
+// numbers start anywhere, and near their end begin again below 1024. Only the
+// reader calls it.
+func (c *channel) follow(b []byte) error {
+	if len(b) < sequenceSize {
+		return errChunk
+	}
+	last, got := c.received, binary.LittleEndian.Uint32(b)
+	again := last >= wrapsFrom && got < wrapsTo
+	if c.heard && got != last+1 && !again {
+		return fmt.Errorf("%w: number %d after %d", errChunk, got, last)
+	}
+	c.heard, c.received = true, got
+	return nil
 }
 
 // sameLeaf compares the first certificates of two chains.
