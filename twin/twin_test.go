@@ -151,6 +151,10 @@ func (r *rig) start() {
 	r.twin.Birth(plant.GatewayBirth{Area: area, Gateway: gatewayID, Session: "s1", First: 1, Time: r.now})
 }
 
+// patience is how long a condition may take on a very slow machine: the race
+// detector makes two minutes of a shuffled day.
+const patience = 8 * time.Minute
+
 func (r *rig) close() {
 	if r.stop != nil {
 		r.stop()
@@ -161,7 +165,7 @@ func (r *rig) close() {
 // eventually waits until ok; its message tells what was awaited.
 func (r *rig) eventually(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("still not: %s", what)
@@ -370,7 +374,7 @@ func TestSameAnswerWhateverTheOrder(t *testing.T) {
 			way(r, all)
 			r.acknowledged(uint64(len(all)))
 			var got account
-			deadline := time.Now().Add(2 * time.Minute)
+			deadline := time.Now().Add(patience)
 			for time.Now().Before(deadline) {
 				if got = r.account(); reflect.DeepEqual(got, want) {
 					return

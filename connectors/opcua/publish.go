@@ -86,8 +86,13 @@ type publisher struct {
 	mu      sync.Mutex
 	subs    map[uint32]*subscription
 	acks    []*ua.SubscriptionAcknowledgement
+	strays  map[uint32]bool // subscriptions that were deleted
 	running bool
 }
+
+// mostStrays is from how many deleted subscriptions on no others are looked
+// for: a server that makes numbers up shall not keep the gateway busy.
+const mostStrays = 1000
 
 // create makes a subscription. The lock is held while the server answers, so
 // that a report cannot come before its subscription is known.
@@ -118,6 +123,7 @@ func (p *publisher) create(ctx context.Context, timeout, publishing time.Duratio
 		return nil, errors.New("create subscription: the server gave a number twice")
 	}
 	p.subs[sub.id] = sub
+	delete(p.strays, sub.id)
 	if !p.running {
 		p.running = true
 		s.start(p.run)
@@ -129,10 +135,40 @@ func (p *publisher) create(ctx context.Context, timeout, publishing time.Duratio
 func (p *publisher) remove(sub *subscription, timeout time.Duration) {
 	p.mu.Lock()
 	delete(p.subs, sub.id)
+	p.mark(sub.id) // reports on their way are no reason to delete it twice: its number may be given anew
 	p.mu.Unlock()
-	if p.session.broken() == nil {
-		p.session.call(context.Background(), timeout, &ua.DeleteSubscriptionsRequest{SubscriptionIDs: []uint32{sub.id}}) // it would end by itself
+	if err := p.delete(sub.id, timeout); errors.Is(err, errTimeout) {
+		p.mu.Lock()
+		delete(p.strays, sub.id)
+		p.mu.Unlock()
 	}
+}
+
+func (p *publisher) delete(id uint32, timeout time.Duration) error {
+	if err := p.session.broken(); err != nil {
+		return err
+	}
+	_, err := p.session.call(context.Background(), timeout, &ua.DeleteSubscriptionsRequest{SubscriptionIDs: []uint32{id}})
+	return err // it ends by itself too
+}
+
+// stray tells whether a subscription that reported is to be deleted: nobody
+// knows it, as after a create or delete that took too long. It would take turns
+// from the others for as long as the session lives. p.mu is held, so that no
+// create is under way.
+func (p *publisher) stray(id uint32) bool {
+	if id == 0 || p.strays[id] || len(p.strays) >= mostStrays {
+		return false
+	}
+	p.mark(id)
+	return true
+}
+
+func (p *publisher) mark(id uint32) {
+	if p.strays == nil {
+		p.strays = make(map[uint32]bool)
+	}
+	p.strays[id] = true
 }
 
 // run keeps one request for reports at the server until no subscription is
@@ -197,14 +233,25 @@ func (p *publisher) publish(acks []*ua.SubscriptionAcknowledgement, timeout time
 		return fmt.Errorf("publish: %w", err)
 	}
 	p.session.used.Store(at.UnixNano())
+	if p.take(res, at) {
+		p.delete(res.SubscriptionID, connectTakes)
+	}
+	return nil
+}
+
+// take delivers a report; stray tells whether its subscription is to be
+// deleted.
+func (p *publisher) take(res *ua.PublishResponse, at time.Time) (stray bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sub := p.subs[res.SubscriptionID]
-	if sub == nil || res.NotificationMessage == nil {
-		return nil // deleted meanwhile
+	if sub == nil {
+		return p.stray(res.SubscriptionID)
 	}
-	p.deliver(sub, res, at)
-	return nil
+	if res.NotificationMessage != nil {
+		p.deliver(sub, res, at)
+	}
+	return false
 }
 
 func (p *publisher) pause(d time.Duration) error {

@@ -21,7 +21,8 @@ const (
 type remains struct {
 	token *ua.NodeID
 	nonce []byte
-	until time.Time // then the server has forgotten it by itself
+	ways  []*ua.UserTokenPolicy // to sign in, as the session knew them
+	until time.Time             // then the server has forgotten it by itself
 	tries int
 }
 
@@ -68,7 +69,7 @@ func (s *session) leave() {
 				return // closed, or the server knows it no more
 			}
 		}
-		s.opt.left.add(remains{token: s.token, nonce: s.nonce, until: time.Unix(0, s.used.Load()).Add(s.lives)})
+		s.opt.left.add(remains{token: s.token, nonce: s.nonce, ways: s.ways, until: time.Unix(0, s.used.Load()).Add(s.lives)})
 	})
 }
 
@@ -80,11 +81,12 @@ func (s *session) discard(ctx context.Context, token *ua.NodeID) error {
 
 // reclaim takes lost sessions over (Part 4, 5.6.3) to close them. A server may
 // refuse that; then they end by themselves. It is an error only if that ended
-// the connection.
+// the connection. With security, those are left alone whose ways to sign in
+// were never signed: anybody may have announced the ones at hand.
 func (s *session) reclaim(ctx context.Context, timeout time.Duration, own *identity) error {
 	left := s.opt.left.take()
 	for i := range left {
-		if time.Now().After(left[i].until) {
+		if time.Now().After(left[i].until) || own != nil && len(left[i].ways) == 0 {
 			continue
 		}
 		err := s.takeOver(ctx, timeout, own, left[i])
@@ -103,6 +105,9 @@ func (s *session) reclaim(ctx context.Context, timeout time.Duration, own *ident
 func (s *session) takeOver(ctx context.Context, timeout time.Duration, own *identity, r remains) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	announced := s.endpoint.UserIdentityTokens
+	defer func() { s.endpoint.UserIdentityTokens = announced }()
+	s.endpoint.UserIdentityTokens = r.ways
 	res := &ua.CreateSessionResponse{ServerCertificate: s.endpoint.ServerCertificate, ServerNonce: r.nonce}
 	client := &ua.SignatureData{}
 	if own != nil {

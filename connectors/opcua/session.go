@@ -44,8 +44,9 @@ type session struct {
 	pki      *PKI // may be nil
 	ch       *channel
 	token    *ua.NodeID
-	nonce    []byte    // the server's, that whoever takes the session over must sign
-	leaving  sync.Once // it is given back, or left for another session to close
+	nonce    []byte                // the server's, that whoever takes the session over must sign
+	ways     []*ua.UserTokenPolicy // to sign in; with security only signed ones
+	leaving  sync.Once             // it is given back, or left for another session to close
 	lives    time.Duration
 	endpoint *ua.EndpointDescription
 	clock    clock
@@ -165,7 +166,9 @@ func (s *session) activate(ctx context.Context, u *url.URL, own *identity) error
 	if lives := time.Duration(res.RevisedSessionTimeout) * time.Millisecond; lives > 0 {
 		s.lives = lives
 	}
-	if own != nil {
+	if own == nil {
+		s.ways = s.endpoint.UserIdentityTokens
+	} else {
 		if client, err = s.checkServer(res, own, nonce); err != nil {
 			return fmt.Errorf("create session: %w", err)
 		}
@@ -202,6 +205,7 @@ func (s *session) checkServer(res *ua.CreateSessionResponse, own *identity, nonc
 		}
 		// Nobody vouched for the ways to sign in that were announced before.
 		s.endpoint.UserIdentityTokens = signed.UserIdentityTokens
+		s.ways = signed.UserIdentityTokens
 	}
 	return k.sealOf(res)
 }

@@ -89,7 +89,9 @@ func (d *Device) subscribed(way int) []int {
 	return all
 }
 
-// feedFor gives a way the subscription with its rhythm.
+// feedFor gives a way the subscription with its rhythm; none where the server
+// has no room for another one. That ends no session: its other devices have
+// theirs.
 func (d *Device) feedFor(ctx context.Context, s *session, w *way) error {
 	for _, f := range d.feeds {
 		if f.publishing == w.Publishing {
@@ -98,6 +100,9 @@ func (d *Device) feedFor(ctx context.Context, s *session, w *way) error {
 		}
 	}
 	sub, err := s.publisher.create(ctx, d.cfg.Timeout, w.Publishing)
+	if refusedAs(err, ua.StatusBadTooManySubscriptions) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -170,9 +175,16 @@ func (d *Device) settle(f *feed) {
 	}
 }
 
-// monitor has the server watch targets. Those that it refuses are parked.
+// monitor has the server watch targets of one way. Those that it refuses are
+// parked; without a subscription all are polled.
 func (d *Device) monitor(ctx context.Context, s *session, targets []int, now time.Time) error {
 	targets = append([]int(nil), targets...) // parking may change the list
+	if len(targets) > 0 && d.ways[d.targets[targets[0]].way].feed == nil {
+		for _, t := range targets {
+			d.pollInstead(t, statusName(ua.StatusBadTooManySubscriptions))
+		}
+		return nil
+	}
 	for len(targets) > 0 {
 		n := d.cfg.Batch
 		if n == 0 {

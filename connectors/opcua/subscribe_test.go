@@ -2,11 +2,17 @@ package opcua
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/server"
 	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uasc"
 
 	"linetwin/plant"
 )
@@ -302,5 +308,103 @@ func TestMissingReportFailsTheSubscription(t *testing.T) {
 				t.Errorf("%d acknowledged", len(p.acks))
 			}
 		})
+	}
+}
+
+// A subscription that nobody knows, as after a create whose answer came too
+// late, is deleted once, and no known one is.
+func TestStraySubscriptionsAreDeleted(t *testing.T) {
+	var mu sync.Mutex
+	var deleted []uint32
+	var s *testServer
+	s = startServer(t, serverOptions{handlers: map[uint16]server.Handler{
+		id.DeleteSubscriptionsRequest_Encoding_DefaultBinary: func(sc *uasc.SecureChannel, r ua.Request, n uint32) (ua.Response, error) {
+			mu.Lock()
+			deleted = append(deleted, r.(*ua.DeleteSubscriptionsRequest).SubscriptionIDs...)
+			mu.Unlock()
+			return s.SubscriptionService.DeleteSubscriptions(sc, r, n)
+		},
+	}})
+	s.space.set("s=a", int32(1))
+	d := connected(t, s, subscribing(), Signal{Name: "a", Node: nsu("s=a"), Type: "int32"})
+	known := d.feeds[0].sub.id
+	res, err := d.session.call(t.Context(), 10*time.Second, &ua.CreateSubscriptionRequest{RequestedPublishingInterval: 20,
+		RequestedMaxKeepAliveCount: 1, RequestedLifetimeCount: 1000, PublishingEnabled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stray := res.(*ua.CreateSubscriptionResponse).SubscriptionID
+	waitFor(t, func() bool { mu.Lock(); defer mu.Unlock(); return slices.Contains(deleted, stray) })
+	s.space.set("s=a", int32(2))
+	gather(t, d, func(all []plant.Reading) bool { return len(all) > 0 && all[len(all)-1].Value == plant.Integer(2) })
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(deleted, []uint32{stray}) {
+		t.Errorf("deleted %d; %d is nobody's, %d is known", deleted, stray, known)
+	}
+}
+
+func TestStraysAreDeletedOnce(t *testing.T) {
+	p := publisher{subs: map[uint32]*subscription{1: {fresh: make(chan struct{}, 1)}}}
+	deletes := 0
+	for range 3 {
+		for id := range uint32(2 * mostStrays) {
+			if p.take(&ua.PublishResponse{SubscriptionID: id}, time.Now()) {
+				deletes++
+			}
+		}
+	}
+	if deletes != mostStrays || p.strays[0] || p.strays[1] {
+		t.Errorf("%d are deleted", deletes)
+	}
+}
+
+// A server without room for another subscription has that device's nodes
+// polled, and the others of its session keep theirs.
+func TestServerWithoutRoomForSubscriptions(t *testing.T) {
+	var s *testServer
+	var room atomic.Int64
+	room.Store(1)
+	s = startServer(t, serverOptions{handlers: map[uint16]server.Handler{
+		id.CreateSubscriptionRequest_Encoding_DefaultBinary: func(sc *uasc.SecureChannel, r ua.Request, n uint32) (ua.Response, error) {
+			if room.Add(-1) < 0 {
+				return nil, ua.StatusBadTooManySubscriptions
+			}
+			return s.SubscriptionService.CreateSubscription(sc, r, n)
+		},
+	}})
+	s.space.set("s=a", int32(1))
+	pool := NewPool(nil, quiet())
+	cfg := subscribing()
+	cfg.URL, cfg.Security = s.url(), "None"
+	var devices []*Device
+	for _, name := range []string{"m1", "m2"} {
+		d, err := pool.Device(name, 20*time.Millisecond, cfg, []Signal{{Name: "a", Node: nsu("s=a"), Type: "int32"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { d.Close() })
+		if err := d.Connect(t.Context()); err != nil {
+			t.Fatal(name, err)
+		}
+		devices = append(devices, d)
+	}
+	for value := range int32(3) {
+		s.space.set("s=a", 10+value)
+		for _, d := range devices {
+			gather(t, d, func(all []plant.Reading) bool {
+				return len(all) > 0 && all[len(all)-1].Value == plant.Integer(int64(10+value))
+			})
+		}
+	}
+	first, second := devices[0], devices[1]
+	if first.session != second.session || first.session.broken() != nil {
+		t.Error("they do not share a session")
+	}
+	if first.targets[0].polled || !second.targets[0].polled || len(second.feeds) != 0 {
+		t.Errorf("polled: %v, %v", first.targets[0].polled, second.targets[0].polled)
+	}
+	if want := "polled in place of subscribed, because the server says BadTooManySubscriptions: a"; !slices.Contains(second.Notes(), want) {
+		t.Errorf("notes %q", second.Notes())
 	}
 }
