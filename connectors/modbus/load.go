@@ -3,8 +3,6 @@ package modbus
 import (
 	"fmt"
 	"math"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -32,30 +30,15 @@ type Medium struct {
 	Pause      time.Duration // between two exchanges
 }
 
-// Medium gives that of the line that c's URL names. A serial URL has the line's
-// parameters in its query: baud (19200), data_bits (8), parity (even), and
-// stop_bits (1, or 2 without parity).
+// Medium gives that of the line that c's URL names.
 func (c *Config) Medium() Medium {
 	m := Medium{Pause: c.Pause}
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Scheme != "rtu" && u.Scheme != "ascii" {
+	t, fault := parseURL(c.URL)
+	if fault != nil || !t.serial() {
 		return m
 	}
-	number := func(key string, missing float64) float64 {
-		if n, err := strconv.ParseFloat(u.Query().Get(key), 64); err == nil && n > 0 {
-			return n
-		}
-		return missing
-	}
-	m.ASCII = u.Scheme == "ascii"
-	data, parity, stop := 8.0, 1.0, 1.0
-	if m.ASCII {
-		data = 7
-	}
-	if u.Query().Get("parity") == "none" {
-		parity, stop = 0, 2
-	}
-	m.Characters = number("baud", 19200) / (1 + number("data_bits", data) + parity + number("stop_bits", stop))
+	m.ASCII = t.ascii()
+	m.Characters = float64(time.Second) / float64(t.port.character())
 	return m
 }
 
