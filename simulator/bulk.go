@@ -3,6 +3,7 @@ package simulator
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type BulkConfig struct {
 	Every   time.Duration // between changes; default 1s
 	OPCUA   string        // default 127.0.0.1:0
 	Modbus  string        // default 127.0.0.1:0
+	Servers int           // of Modbus, all with the same signals, at Modbus's host; default 1. Those after the first have free ports
 	Folder  string        // keeps the OPC UA server's certificate
 }
 
@@ -36,7 +38,7 @@ type BulkPlant struct {
 	count  int
 	ready  chan struct{}
 	opcua  *opcuaServer
-	modbus *bulkModbus
+	modbus []*bulkModbus
 	der    []byte
 
 	mu   sync.Mutex // held while nodes are read
@@ -65,7 +67,14 @@ func Bulk(cfg BulkConfig) (*BulkPlant, error) {
 	}
 	b := &BulkPlant{every: cfg.Every, count: cfg.Signals, ready: make(chan struct{}), der: who.der}
 	b.sync()
-	b.modbus = &bulkModbus{plant: b, address: cfg.Modbus}
+	host, _, _ := net.SplitHostPort(cfg.Modbus) // checked above
+	for i := range max(cfg.Servers, 1) {
+		server := &bulkModbus{plant: b, address: cfg.Modbus}
+		if i > 0 {
+			server.address = net.JoinHostPort(host, "0")
+		}
+		b.modbus = append(b.modbus, server)
+	}
 	if cfg.NoOPCUA {
 		return b, nil
 	}
@@ -92,33 +101,48 @@ func (b *BulkPlant) Address(i int) (unit int, address string) {
 // Ready is closed once both servers listen.
 func (b *BulkPlant) Ready() <-chan struct{} { return b.ready }
 
-// URLs gives the addresses of the OPC UA and the Modbus server.
+// URLs gives the addresses of the OPC UA and the (first) Modbus server.
 func (b *BulkPlant) URLs() (opcua, modbus string) {
 	if b.opcua != nil {
 		opcua = b.opcua.url()
 	}
-	return opcua, b.modbus.url()
+	return opcua, b.ModbusURL(0)
 }
+
+// ModbusURL gives the address of one of the Modbus servers, from 0.
+func (b *BulkPlant) ModbusURL(server int) string { return b.modbus[server].url() }
 
 // Certificate gives the OPC UA server's certificate, DER.
 func (b *BulkPlant) Certificate() []byte { return b.der }
 
 // Run serves until ctx ends.
 func (b *BulkPlant) Run(ctx context.Context) error {
-	if err := b.modbus.listen(); err != nil {
-		return err
+	for i, s := range b.modbus {
+		if err := s.listen(); err != nil {
+			b.unbind(i)
+			return err
+		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if b.opcua != nil {
 		if err := b.opcua.open(); err != nil {
-			b.modbus.listener.Close()
+			b.unbind(len(b.modbus))
 			return err
 		}
 		group.Go(func() error { return b.opcua.run(ctx) })
 	}
-	group.Go(func() error { return b.modbus.run(ctx) })
+	for _, s := range b.modbus {
+		group.Go(func() error { return s.run(ctx) })
+	}
 	close(b.ready)
 	return group.Wait()
+}
+
+// unbind closes the first Modbus servers' ports, before they run.
+func (b *BulkPlant) unbind(servers int) {
+	for _, s := range b.modbus[:servers] {
+		s.listener.Close()
+	}
 }
 
 // now gives how often the numbers have changed.

@@ -13,12 +13,14 @@ import (
 	"linetwin/simulator"
 )
 
-// workload is what a gateway is asked to read. All machines share one server, as
-// behind one PLC.
+// workload is what a gateway is asked to read. Machines are spread evenly over
+// the servers, in order; those of one server share its connection, as behind
+// one PLC.
 type workload struct {
 	mode     string // modbus, opcua-read or opcua-subscribe
 	signals  int
 	machines int
+	servers  int
 	every    time.Duration
 }
 
@@ -27,9 +29,9 @@ type workload struct {
 // publishes them over Mosquitto to a host that acknowledges at once.
 func BenchmarkGateway(b *testing.B) {
 	for _, w := range []workload{
-		{"modbus", 1000, 10, time.Second}, {"opcua-read", 1000, 10, time.Second}, {"opcua-subscribe", 1000, 10, time.Second},
-		{"modbus", 10_000, 10, time.Second}, {"opcua-read", 10_000, 10, time.Second}, {"opcua-subscribe", 10_000, 10, time.Second},
-		{"modbus", 100_000, 100, time.Second},
+		{"modbus", 1000, 10, 1, time.Second}, {"opcua-read", 1000, 10, 1, time.Second}, {"opcua-subscribe", 1000, 10, 1, time.Second},
+		{"modbus", 10_000, 10, 1, time.Second}, {"opcua-read", 10_000, 10, 1, time.Second}, {"opcua-subscribe", 10_000, 10, 1, time.Second},
+		{"modbus", 100_000, 100, 1, time.Second},
 	} {
 		b.Run(fmt.Sprintf("%s/signals=%d", w.mode, w.signals), func(b *testing.B) {
 			for b.Loop() {
@@ -42,7 +44,7 @@ func BenchmarkGateway(b *testing.B) {
 // BenchmarkGatewayPeak asks more readings a second of the gateway than it or
 // the simulated server can do, and tells what arrives.
 func BenchmarkGatewayPeak(b *testing.B) {
-	for _, w := range []workload{{"modbus", 100_000, 100, 40 * time.Millisecond}, {"opcua-read", 10_000, 10, 10 * time.Millisecond}} {
+	for _, w := range []workload{{"modbus", 100_000, 100, 10, 40 * time.Millisecond}, {"opcua-read", 10_000, 10, 1, 10 * time.Millisecond}} {
 		b.Run(w.mode, func(b *testing.B) {
 			for b.Loop() {
 				benchGateway(b, w).report(b)
@@ -55,7 +57,7 @@ func BenchmarkGatewayPeak(b *testing.B) {
 // much is asked of the gateway as it can do at most.
 func BenchmarkGatewayOverload(b *testing.B) {
 	for b.Loop() {
-		w := workload{"modbus", 100_000, 100, 100 * time.Millisecond}
+		w := workload{"modbus", 100_000, 100, 10, 100 * time.Millisecond}
 		calm := benchGateway(b, w) // a million a second
 		peak := calm
 		for _, w.every = range []time.Duration{60 * time.Millisecond, 40 * time.Millisecond} {
@@ -115,7 +117,7 @@ func benchGateway(bench *testing.B, w workload) figures {
 	if subscribed {
 		change = w.every
 	}
-	bulk, err := simulator.Bulk(simulator.BulkConfig{Signals: w.signals, Every: change, Folder: filepath.Join(folder, "bulk"), NoOPCUA: w.mode == "modbus"})
+	bulk, err := simulator.Bulk(simulator.BulkConfig{Signals: w.signals, Every: change, Folder: filepath.Join(folder, "bulk"), NoOPCUA: w.mode == "modbus", Servers: w.servers})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -211,7 +213,7 @@ func (f figures) report(b *testing.B) {
 }
 
 func bulkSettings(bulk *simulator.BulkPlant, folder, broker string, w workload) map[string]any {
-	opcua, modbus := bulk.URLs()
+	opcua, _ := bulk.URLs()
 	each := w.signals / w.machines
 	var devices []any
 	for m := range w.machines {
@@ -231,7 +233,7 @@ func bulkSettings(bulk *simulator.BulkPlant, folder, broker string, w workload) 
 		device := map[string]any{"machine": fmt.Sprintf("machine-%d", m), "every": w.every.String(), "signals": list}
 		switch w.mode {
 		case "modbus":
-			device["modbus"] = map[string]any{"url": modbus, "unit": unit}
+			device["modbus"] = map[string]any{"url": bulk.ModbusURL(m * w.servers / w.machines), "unit": unit}
 		case "opcua-read":
 			device["opcua"] = map[string]any{"url": opcua, "security": "None"}
 		case "opcua-subscribe":

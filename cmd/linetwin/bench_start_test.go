@@ -66,7 +66,7 @@ func benchStart(b *testing.B, mode string) {
 	f.runAs(b, broker, "linetwin", f)
 	until(b, "the host is online", f.host.Online)
 	file := filepath.Join(folder, "gateway.yaml")
-	write(b, file, bulkSettings(bulk, folder, broker, workload{mode, 100, 10, time.Second}))
+	write(b, file, bulkSettings(bulk, folder, broker, workload{mode, 100, 10, 1, time.Second}))
 	path := program(b)
 	var took []float64
 	for n := range starts + 1 {
