@@ -17,6 +17,7 @@ const (
 	liveQueue     = 1024     // batches on their way to the wire; more become backlog
 	pendingMax    = 64 << 20 // bytes of readings that could not be committed
 	pendingMax32  = 24 << 20 // the same on 32 bit
+	pendingSync   = 8        // a commit is due when memory has this part of that
 	maxAckRanges  = 4096     // ranges of acknowledged numbers; above, the highest are ignored
 	windowFactor  = 64       // readings in flight for each batch of the window
 	noticeLasts   = time.Hour
@@ -45,8 +46,8 @@ type buffer struct {
 	mu           sync.Mutex
 	pending      []entry // numbers pendingFirst, pendingFirst+1, ...
 	pendingFirst uint64
-	pendingBytes int
-	fresh        int    // bytes appended since the last commit began
+	pendingBytes size   // of pending
+	fresh        size   // appended since the last commit began
 	written      uint64 // all below are in the tail, or were given up
 	blocks       []*block
 	stored       int64  // bytes of blocks
@@ -73,10 +74,17 @@ type buffer struct {
 // entry is a batch that is not in a block yet.
 type entry struct {
 	b    *plant.Batch
-	size int
+	size size
 	kept plant.Time
 	done bool // acknowledged
 }
+
+// size is how many bytes batches take in memory and, once they are there, in
+// the tail.
+type size struct{ memory, tail int }
+
+func (s *size) add(o size) { s.memory, s.tail = s.memory+o.memory, s.tail+o.tail }
+func (s *size) sub(o size) { s.memory, s.tail = s.memory-o.memory, s.tail-o.tail }
 
 // block is a stored block. Its batches have the numbers first, first+1, ... in
 // this session.
@@ -118,16 +126,26 @@ func (q *buffer) append(b *plant.Batch, live bool) {
 // full tells whether a power cut would cost more than it may, so that a commit
 // is due: what is acknowledged costs nothing any more. The caller holds mu.
 func (q *buffer) full() bool {
-	return min(q.fresh, q.pendingBytes) >= int(q.cfg.Buffer.SyncBytes)
+	return min(q.fresh.tail, q.pendingBytes.tail) >= int(q.cfg.Buffer.SyncBytes) ||
+		min(q.fresh.memory, q.pendingBytes.memory) >= pendingLimit()/pendingSync
+}
+
+// pendingLimit is how many bytes of readings memory holds that could not be
+// committed.
+func pendingLimit() int {
+	if is32bit {
+		return pendingMax32
+	}
+	return pendingMax
 }
 
 func (q *buffer) push(b *plant.Batch, live bool, now time.Time) {
 	b.Sequence = q.next
 	q.next++
-	size := heldSize(b)
-	q.pending = append(q.pending, entry{b: b, size: size, kept: plant.At(now)})
-	q.pendingBytes += size
-	q.fresh += size
+	held := size{memory: heldSize(b)}
+	q.pending = append(q.pending, entry{b: b, size: held, kept: plant.At(now)})
+	q.pendingBytes.add(held)
+	q.fresh.add(held)
 	q.made += uint64(len(b.Readings))
 	q.waiting += uint64(len(b.Readings))
 	if live && q.online {
@@ -138,11 +156,7 @@ func (q *buffer) push(b *plant.Batch, live bool, now time.Time) {
 			q.rescan(b.Sequence)
 		}
 	}
-	limit := pendingMax
-	if is32bit {
-		limit = pendingMax32
-	}
-	for q.pendingBytes > limit && len(q.pending) > 1 {
+	for q.pendingBytes.memory > pendingLimit() && len(q.pending) > 1 {
 		q.dropPending()
 	}
 }
@@ -166,7 +180,7 @@ func (q *buffer) dropPending() {
 
 // pop takes the oldest entry out of memory.
 func (q *buffer) pop() {
-	q.pendingBytes -= q.pending[0].size
+	q.pendingBytes.sub(q.pending[0].size)
 	q.pending[0] = entry{}
 	q.pending = q.pending[1:]
 	q.pendingFirst++
@@ -308,7 +322,7 @@ func (q *buffer) isClosed() bool {
 func (q *buffer) crowded() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return !q.closed && (q.waiting > pastWaiting || q.pendingBytes > pastPending)
+	return !q.closed && (q.waiting > pastWaiting || q.pendingBytes.memory > pastPending)
 }
 
 // account fills in what the buffer knows of the status.

@@ -40,47 +40,57 @@ func (q *buffer) writeTail(ctx context.Context) {
 // space it used.
 func (q *buffer) flushTail(e *encoder, records []byte) []byte {
 	var space [tailChunk]entry
+	var lengths [tailChunk]int
 	for {
-		todo, through := q.unwritten(space[:0])
+		todo := q.unwritten(space[:0])
 		if len(todo) == 0 {
 			return records
 		}
 		records = records[:0]
-		for _, one := range todo {
+		for i, one := range todo {
+			before := len(records)
 			records = appendRecord(records, one.b.Sequence, func(dst []byte) []byte {
 				e.reset()
 				e.add(one.b, one.kept)
 				dst, _ = e.finish(dst)
 				return dst
 			})
+			lengths[i] = len(records) - before
 		}
 		q.began(&q.tailing)
-		q.tailWritten(through, q.tail.write(records))
+		q.tailWritten(todo[0].b.Sequence, lengths[:len(todo)], q.tail.write(records))
 	}
 }
 
 // tailChunk is how many batches go to the tail in one write.
 const tailChunk = 256
 
-func (q *buffer) unwritten(to []entry) ([]entry, uint64) {
+func (q *buffer) unwritten(to []entry) []entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.written = max(q.written, q.pendingFirst)
 	from := int(q.written - q.pendingFirst)
-	to = append(to, q.pending[from:min(len(q.pending), from+tailChunk)]...)
-	return to, q.written + uint64(len(to))
+	return append(to, q.pending[from:min(len(q.pending), from+tailChunk)]...)
 }
 
-// tailWritten notes that all below through are in the tail, or never will be:
-// then only the next commit saves them.
-func (q *buffer) tailWritten(through uint64, err error) {
+// tailWritten notes that first and the next ones are in the tail, in so many
+// bytes each, or never will be: then only the next commit saves them.
+func (q *buffer) tailWritten(first uint64, lengths []int, err error) {
 	q.mu.Lock()
-	q.written, q.tailing = max(q.written, through), time.Time{}
+	q.written, q.tailing = max(q.written, first+uint64(len(lengths))), time.Time{}
+	for i, n := range lengths {
+		if at := first + uint64(i); at >= q.pendingFirst {
+			q.pending[at-q.pendingFirst].size.tail = n
+			q.pendingBytes.tail += n
+			q.fresh.tail += n
+		}
+	}
 	was := q.tailFault
 	q.tailFault = faultText(err)
+	late := q.full()
 	q.mu.Unlock()
 	q.logChange(was, err)
-	if err != nil {
+	if err != nil || late {
 		poke(q.toDisk)
 	}
 }
@@ -227,7 +237,7 @@ func (c *committer) commit(now time.Time, last bool) error {
 func (c *committer) pendingRuns() (runs [][]*plant.Batch, kept [][]plant.Time, next uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.fresh = 0
+	c.fresh = size{}
 	last := -1 // index of the last batch taken
 	for i := range c.pending {
 		e := &c.pending[i]

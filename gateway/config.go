@@ -28,9 +28,9 @@ type BufferConfig struct {
 	MaxBytes plant.Bytes `yaml:"max_bytes"`
 	// MaxAge is how long a batch waits before it is dropped. Default 168h.
 	MaxAge time.Duration `yaml:"max_age"`
-	// Sync and SyncBytes: after which time, and after how many bytes of readings
-	// in memory, readings are synced to the disk. What a power cut costs.
-	// Defaults 1s and 1MiB.
+	// Sync and SyncBytes: after which time, and after how many bytes in the tail
+	// file, readings that are not acknowledged are synced to the disk. What a
+	// power cut costs. Defaults 1s and 1MiB.
 	Sync      time.Duration `yaml:"sync"`
 	SyncBytes plant.Bytes   `yaml:"sync_bytes"`
 	// MinFreeDisk: while less than this is free, the file grows no more and the

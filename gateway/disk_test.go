@@ -215,8 +215,8 @@ func TestMemoryIsBoundedWhileNothingCanBeWritten(t *testing.T) {
 		h.append(&plant.Batch{Machine: "press", Complete: plant.Span{From: at, To: at},
 			Readings: []plant.Reading{{Signal: "log", Time: at, Value: plant.Text(big)}}}, true)
 	}
-	if h.pendingBytes > pendingMax {
-		t.Errorf("%d bytes are held", h.pendingBytes)
+	if h.pendingBytes.memory > pendingMax {
+		t.Errorf("%d bytes are held", h.pendingBytes.memory)
 	}
 	var s plant.GatewayStatus
 	h.account(&s)

@@ -162,27 +162,44 @@ func (l *Line) connect(ctx context.Context, asked time.Time, timeout time.Durati
 // readings are of one moment; on a slow one units take turns with each request.
 const turnLasts = 2 * time.Millisecond
 
+// slower is by which part of the difference the time that a unit is thought to
+// need for an exchange grows with one that took longer.
+const slower = 64
+
 // turn is one device's hold on its line.
 type turn struct {
 	line  *Line
 	held  bool
-	asked time.Time // when the device came for it
-	since time.Time // when it got it
+	asked time.Time     // when the device came for it
+	spent time.Duration // of it
+	// takes is what an exchange with the unit needs: the least of late. What it
+	// took beyond that was this process's own doing, which has too much to do,
+	// and is no reason to tear looks apart: they would only take longer.
+	takes time.Duration
 }
 
 // keep takes the line, or keeps it if it has not had it for too long.
 func (t *turn) keep(ctx context.Context) error {
-	now := time.Now()
-	if t.held && now.Sub(t.since) < turnLasts {
+	if t.held && t.spent < turnLasts {
 		return nil
 	}
 	t.end()
-	t.asked = now
+	t.asked = time.Now()
 	if err := t.line.take(ctx); err != nil {
 		return err
 	}
-	t.held, t.since = true, time.Now()
+	t.held, t.spent = true, 0
 	return nil
+}
+
+// spend takes the time of an exchange off the turn.
+func (t *turn) spend(took time.Duration) {
+	if t.takes == 0 || took < t.takes {
+		t.takes = took
+	} else {
+		t.takes += (took - t.takes) / slower
+	}
+	t.spent += t.takes
 }
 
 // end gives the line to who waits for it.
@@ -216,8 +233,10 @@ func (t *turn) exchange(ctx context.Context, timeout time.Duration, request, int
 		// connection: whoever stops waits for what is on its way.
 		ctx = context.WithoutCancel(ctx)
 	}
-	reply, err := l.carrier.exchange(ctx, before(ctx, timeout), request, into)
+	began := time.Now()
+	reply, err := l.carrier.exchange(ctx, before(ctx, began, timeout), request, into)
 	l.ended = time.Now()
+	t.spend(l.ended.Sub(began))
 	if err != nil {
 		// Where nobody else is on the line, a new connection harms nobody.
 		if !kept(err) || l.users+int(l.joins.Load()) < 2 {
@@ -268,7 +287,7 @@ func (t *turn) confirm(ctx context.Context, timeout time.Duration, unit byte) er
 	if err := t.keep(ctx); err != nil {
 		return err
 	}
-	if err := c.confirm(ctx, before(ctx, timeout), unit); err != nil {
+	if err := c.confirm(ctx, before(ctx, time.Now(), timeout), unit); err != nil {
 		t.line.carrier.close(true)
 		return fmt.Errorf("confirm the answers of unit %d: %w", unit, plain(err, timeout))
 	}
@@ -276,8 +295,8 @@ func (t *turn) confirm(ctx context.Context, timeout time.Duration, unit byte) er
 }
 
 // before gives when the time is up, which is not later than ctx says.
-func before(ctx context.Context, timeout time.Duration) time.Time {
-	deadline := time.Now().Add(timeout)
+func before(ctx context.Context, now time.Time, timeout time.Duration) time.Time {
+	deadline := now.Add(timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		return d
 	}

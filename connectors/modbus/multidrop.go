@@ -221,7 +221,7 @@ func (m *multidrop) ask(ctx context.Context, timeout time.Duration, u *unit, q *
 	}
 	m.latest, m.strays = u, 0
 	u.last, u.at, u.sent = *q, time.Now(), u.sent+1
-	reply, exception, err := m.transfer(ctx, before(ctx, timeout), q, request, into)
+	reply, exception, err := m.transfer(ctx, before(ctx, time.Now(), timeout), q, request, into)
 	if err == nil && exception && !u.refusable(q.function) {
 		err = errUnclear
 	}
