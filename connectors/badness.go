@@ -6,7 +6,7 @@ import "linetwin/plant"
 type badness struct {
 	signals []plant.Signal
 	index   map[string]int // nil until it is needed
-	order   []int          // which signal came at each place of the last round; rounds are alike
+	order   []int32        // which signal came at each place of the last round; rounds are alike
 	bad     []bool
 	count   int
 	why     string // of one of them
@@ -35,13 +35,13 @@ func (b *badness) take(readings []plant.Reading) {
 	for at := range readings {
 		r := &readings[at]
 		if at == len(b.order) {
-			b.order = append(b.order, at)
+			b.order = append(b.order, int32(at))
 		}
-		i, ok := b.find(r.Signal, b.order[at])
+		i, ok := b.find(r.Signal, int(b.order[at]))
 		if !ok {
 			continue
 		}
-		b.order[at] = i
+		b.order[at] = int32(i)
 		bad := r.Quality == plant.Bad
 		if bad {
 			b.why = r.Reason

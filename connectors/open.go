@@ -49,11 +49,12 @@ type described interface {
 	Endpoint() string
 }
 
-// setup gives what a supervisor needs for a device that has been checked.
-func (o *opening) setup(cfg Config) (setup, described, error) {
+// setup gives what a supervisor needs for a device that has been checked, and
+// whose settings are kept.
+func (o *opening) setup(cfg Config, kept opened) (setup, described, error) {
 	s := setup{machine: cfg.Machine, every: cfg.Every, deadbands: map[string]float64{}, groups: cfg.watched()}
 	n := time.Duration(len(cfg.Signals))
-	var build func() (described, error)
+	var build func(Config) (described, error)
 	if cfg.Modbus != nil {
 		shared, err := o.way(cfg)
 		if err != nil {
@@ -61,20 +62,27 @@ func (o *opening) setup(cfg Config) (setup, described, error) {
 		}
 		s.protocol, s.timeout, s.connect = "modbus", cfg.Modbus.Timeout, longestDial
 		s.shares, s.bus = "modbus "+cfg.Modbus.Endpoint(), shared.bus
-		build = func() (described, error) { return openModbus(cfg, shared.line) }
+		build = func(c Config) (described, error) { return openModbus(c, shared.line) }
 	} else {
 		s.shares = "opcua " + cfg.OPCUA.URL
 		s.protocol, s.timeout = "opcua", cmp.Or(cfg.OPCUA.Timeout, opcuaTimeout)
 		s.connect = max(leastSession, 5*s.timeout) + s.timeout*n/opcuaRequests + cfg.opcua().Reports()
-		build = func() (described, error) { return openOPCUA(cfg, o.pool) }
+		build = func(c Config) (described, error) { return openOPCUA(c, o.pool) }
 	}
 	s.poll = longestLook + s.timeout*n
-	device, err := build()
+	device, err := build(cfg)
 	if err != nil {
 		return setup{}, nil, err
 	}
-	s.build = func() (Device, error) { return build() }
-	s.endpoint, s.signals = device.Endpoint(), append(s.signals, device.Signals()...)
+	s.build = func() (Device, error) {
+		again := kept.cfg
+		var err error
+		if again.Signals, err = kept.signals.unpack(); err != nil {
+			return nil, err
+		}
+		return build(again)
+	}
+	s.endpoint, s.signals = device.Endpoint(), device.Signals()
 	for i := range cfg.Signals {
 		s.signals[i].Counter = cfg.Signals[i].Counter
 		if d := cfg.Signals[i].Deadband; d > 0 {

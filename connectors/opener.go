@@ -1,6 +1,7 @@
 package connectors
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,8 @@ type Opener struct {
 
 // opened is a device as it was opened last.
 type opened struct {
-	cfg        Config
+	cfg        Config // without signals
+	signals    packed
 	supervisor *Supervisor
 	way        way           // of a Modbus device
 	session    *opcua.Device // whose session is kept for it; nil for none
@@ -53,16 +55,25 @@ type opening struct {
 // of before that are not among them. A connection that a device has kept is
 // shared with new ones of its endpoint; all others are made anew. After an
 // error nothing has changed. Everything is checked, nothing is dialled. The
-// settings are kept, and must not be changed any more.
+// settings are kept, but for the lists of signals, and must not be changed any
+// more.
 func (o *Opener) Open(cfgs []Config) ([]*Supervisor, error) {
 	if err := checkAll(cfgs); err != nil {
 		return nil, err
 	}
 	now := opening{Opener: o, ways: map[string]way{}}
 	next := make(map[string]opened, len(cfgs))
+	fresh := make([]opened, len(cfgs))
 	for i := range cfgs {
-		was, ok := o.open[cfgs[i].Machine]
-		if !ok || !reflect.DeepEqual(was.cfg, cfgs[i]) {
+		f := &fresh[i]
+		var err error
+		if f.signals, err = pack(cfgs[i].Signals); err != nil {
+			return nil, fmt.Errorf("devices[%d]: %w", i, err)
+		}
+		f.cfg = cfgs[i]
+		f.cfg.Signals = nil
+		was, ok := o.open[f.cfg.Machine]
+		if !ok || !bytes.Equal(was.signals, f.signals) || !reflect.DeepEqual(was.cfg, f.cfg) {
 			continue
 		}
 		next[was.cfg.Machine] = was
@@ -80,18 +91,19 @@ func (o *Opener) Open(cfgs []Config) ([]*Supervisor, error) {
 			all[i] = same.supervisor
 			continue
 		}
-		s, device, err := now.setup(cfg)
+		s, device, err := now.setup(cfg, fresh[i])
 		if err != nil {
 			wrong = append(wrong, err)
 			continue
 		}
 		all[i] = supervise(s, device, o.opts, o.log)
-		fresh := opened{cfg: cfg, supervisor: all[i]}
+		f := fresh[i]
+		f.supervisor = all[i]
 		if cfg.Modbus != nil {
-			fresh.way = now.ways[cfg.Modbus.Endpoint()]
+			f.way = now.ways[cfg.Modbus.Endpoint()]
 		}
-		fresh.session, _ = device.(*opcua.Device)
-		next[cfg.Machine] = fresh
+		f.session, _ = device.(*opcua.Device)
+		next[cfg.Machine] = f
 	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)

@@ -38,6 +38,7 @@ func (a *app) gateway() *cobra.Command {
 				return err
 			}
 			log.Info("gateway starts", "gateway", cfg.Gateway, "area", cfg.Area, "devices", len(cfg.Devices), "brokers", cfg.Wire.Brokers, "version", version)
+			cfg.Devices = nil // what is needed of them others have
 			defer func() { log.Info("gateway stops", "gateway", cfg.Gateway, "waiting", g.core.Status().Waiting) }()
 			settings := &reloader{
 				file: args[0], seen: seen, hup: hup, running: cfg, opener: g.opener, sources: g.sources, core: g.core,

@@ -17,8 +17,8 @@ import (
 // reloader gives a running gateway the settings of its file when they change.
 type reloader struct {
 	file    string
-	seen    configs.Mark // of the file as it was read at the start
-	running *configs.Gateway
+	seen    configs.Mark     // of the file as it was read at the start
+	running *configs.Gateway // without devices
 	opener  *connectors.Opener
 	sources []*connectors.Supervisor
 	core    *gateway.Gateway
@@ -83,6 +83,7 @@ func (r *reloader) reload(ctx context.Context) {
 	}
 	r.core.Settings("")
 	added, changed, removed := difference(r.sources, sources)
+	next.Devices = nil
 	r.running, r.sources = next, sources
 	r.log.Info("settings are taken", "file", r.file, "added", added, "changed", changed, "removed", removed,
 		"unchanged", len(sources)-len(added)-len(changed))

@@ -34,7 +34,7 @@ type Device struct {
 
 	signals []plant.Signal
 	points  []point
-	last    []plant.Value // of each point, where it is text
+	last    map[int]plant.Value // of points that are text
 	requests
 	paces  map[time.Duration]*pace
 	groups map[string]*pace
@@ -94,7 +94,7 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 			return nil, fmt.Errorf("modbus device %s: %w", machine, err)
 		}
 	}
-	d := &Device{machine: machine, config: cfg, line: line, now: time.Now, last: make([]plant.Value, len(signals))}
+	d := &Device{machine: machine, config: cfg, line: line, now: time.Now, last: map[int]plant.Value{}}
 	d.points, d.signals = make([]point, 0, len(signals)), make([]plant.Signal, 0, len(signals))
 	for i := range signals {
 		s := &signals[i]

@@ -132,10 +132,17 @@ func (l *look) good(b *block, data []byte) {
 		}
 		if p.table.bits() {
 			r.Value = plant.Boolean(data[at/8]>>(at%8)&1 == 1)
-		} else if r.Value, r.Reason = p.decode(data[2*at:2*(at+int(p.count))], d.last[i]); r.Reason != "" {
-			r.Quality = plant.Bad
-		} else if p.shape.form == formString {
-			d.last[i] = r.Value
+		} else {
+			text := p.shape.form == formString
+			var before plant.Value
+			if text {
+				before = d.last[i]
+			}
+			if r.Value, r.Reason = p.decode(data[2*at:2*(at+int(p.count))], before); r.Reason != "" {
+				r.Quality = plant.Bad
+			} else if text {
+				d.last[i] = r.Value
+			}
 		}
 		l.into = append(l.into, r)
 	}
