@@ -163,8 +163,11 @@ func (l *Line) connect(ctx context.Context, asked time.Time, timeout time.Durati
 const turnLasts = 2 * time.Millisecond
 
 // slower is by which part of the difference the time that a unit is thought to
-// need for an exchange grows with one that took longer.
-const slower = 64
+// need for an exchange grows with one that took longer: so little that a process
+// that is short of time for a while does not take its own slowness for the
+// unit's, and enough that a unit ten times slower than it was keeps nobody
+// waiting after some dozen exchanges.
+const slower = 512
 
 // turn is one device's hold on its line.
 type turn struct {

@@ -107,3 +107,38 @@ func TestSlowLinesTakeTurns(t *testing.T) {
 		}
 	})
 }
+
+// TestOwnSlownessTearsNoLook: where this process is late to see the answers, a
+// look of a quick unit is one turn all the same; a unit that is slow itself
+// loses the line after each request.
+func TestOwnSlownessTearsNoLook(t *testing.T) {
+	const quick, look = 200 * time.Microsecond, 8
+	u := turn{}
+	exchange := func(took time.Duration) (torn bool) {
+		u.spend(took)
+		torn = u.spent >= turnLasts
+		if torn {
+			u.spent = 0
+		}
+		return torn
+	}
+	exchange(quick)
+	for i := range 400 { // one exchange of a look is seen in time
+		took := 3 * time.Millisecond
+		if i%look == 0 {
+			took, u.spent = quick, 0
+		}
+		if exchange(took) && i%look < look-1 {
+			t.Fatalf("look torn apart after %d requests; an exchange is thought to take %v", i%look+1, u.takes)
+		}
+	}
+	const slow = 20 * time.Millisecond
+	n := 0
+	for u.takes < turnLasts {
+		if exchange(slow); n == 100 {
+			t.Fatalf("after %d exchanges of %v one is thought to take %v", n, slow, u.takes)
+		}
+		n++
+	}
+	t.Logf("a unit that became slow is found out after %d exchanges", n)
+}
