@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -72,9 +73,26 @@ func (d *Device) claim(looked plant.Time) plant.Time {
 	return claim
 }
 
+// sort brings the items into the order of the device's targets, those of one
+// target in the order in which they came: whoever comes next finds signals
+// without searching for each.
+func (n *note) sort() {
+	handle := func(i *ua.MonitoredItemNotification) uint32 {
+		if i == nil {
+			return 0
+		}
+		return i.ClientHandle
+	}
+	byHandle := func(a, b *ua.MonitoredItemNotification) int { return cmp.Compare(handle(a), handle(b)) }
+	if !slices.IsSortedFunc(n.items, byHandle) {
+		slices.SortStableFunc(n.items, byHandle)
+	}
+}
+
 // report makes readings of one report. The server vouches for all changes up
 // to one sampling interval before it reported, and for those it told.
 func (d *Device) report(s *session, f *feed, n *note, into []plant.Reading) (_ []plant.Reading, missed int) {
+	n.sort()
 	_, trusted := d.note(s)
 	latest := plant.At(n.at)
 	if trusted && !n.server.IsZero() {
