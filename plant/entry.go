@@ -10,21 +10,41 @@ import (
 
 // Entry is one thing that a person or another system told the twin and that no
 // machine can know: an order, a calendar, an ideal cycle, the reason of a stop.
-// Entries are appended and never changed. Of two that say something of the same
-// Kind and Key, the later one said holds from its From on; an undo takes one
-// back, as if it had never been said.
+// Entries are appended and never changed. What one says of a Kind and Key holds
+// from its From until that of the next one; of two with the same From the one
+// said later holds. Orders and stops know no From: what was said last holds. An
+// undo takes an entry back, as if it had never been said.
 type Entry struct {
 	ID    uint64    `json:"id"`   // ascending in the order in which they were said; given by the ledger
 	Said  Time      `json:"said"` // when, by the twin's clock
 	By    string    `json:"by"`
 	Why   string    `json:"why,omitempty"`
 	Kind  EntryKind `json:"kind"`
-	Key   string    `json:"key"`            // what it is about
-	From  Time      `json:"from,omitempty"` // since when it is so; 0: always
-	Value []byte    `json:"-"`              // JSON of the kind's type; empty: nothing any more
+	Key   string    `json:"key"`   // what it is about
+	From  Time      `json:"from"`  // since when it is so; 0: always
+	Value RawJSON   `json:"value"` // of the kind's type; empty (null): nothing any more
 	// Undoes is the ID of the entry that this one takes back; its Kind, Key and
 	// From are that entry's.
 	Undoes uint64 `json:"undoes,omitempty"`
+}
+
+// RawJSON is a JSON value as it was written; empty is null.
+type RawJSON []byte
+
+// MarshalJSON gives the value.
+func (r RawJSON) MarshalJSON() ([]byte, error) {
+	if len(r) == 0 {
+		return []byte("null"), nil
+	}
+	return r, nil
+}
+
+// UnmarshalJSON takes the value as it is written.
+func (r *RawJSON) UnmarshalJSON(b []byte) error {
+	if *r = nil; string(b) != "null" {
+		*r = append(RawJSON(nil), b...)
+	}
+	return nil
 }
 
 // EntryKind says what an entry is about.
@@ -40,6 +60,15 @@ const (
 )
 
 var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop}
+
+// EntryKindNames gives the names of all kinds.
+func EntryKindNames() []string {
+	names := make([]string, len(entryKinds))
+	for i, k := range entryKinds {
+		names[i] = string(k)
+	}
+	return names
+}
 
 // CycleSaid is an ideal cycle, time per piece.
 type CycleSaid struct {
@@ -59,6 +88,15 @@ type Switches struct {
 type StopSaid struct {
 	Reason  string `json:"reason,omitempty"` // id of a Reason
 	Comment string `json:"comment,omitempty"`
+}
+
+// Effect is what an entry changes, or would change, of a shift of a line. A shift
+// that there is not is nil.
+type Effect struct {
+	Line   string   `json:"line"`
+	Shift  Time     `json:"shift"` // its start
+	Before *Figures `json:"before"`
+	After  *Figures `json:"after"`
 }
 
 // Length is a length of time that JSON writes as "1.83s" or "2m".
@@ -91,11 +129,7 @@ const (
 func (e *Entry) Check() []Fault {
 	var faults []Fault
 	if !slices.Contains(entryKinds, e.Kind) {
-		names := make([]string, len(entryKinds))
-		for i, k := range entryKinds {
-			names[i] = string(k)
-		}
-		return []Fault{{Key: "kind", Found: string(e.Kind), Allowed: strings.Join(names, ", ")}}
+		return []Fault{{Key: "kind", Found: string(e.Kind), Allowed: strings.Join(EntryKindNames(), ", ")}}
 	}
 	if strings.TrimSpace(e.By) == "" || len(e.By) > MostEntryText {
 		faults = append(faults, Fault{Key: "by", Found: shorten(e.By), Allowed: fmt.Sprintf("who says so, 1 to %d characters", MostEntryText)})
