@@ -25,6 +25,27 @@ type Calendar struct {
 	Shifts []Shift  `json:"shifts" yaml:"shifts"`
 	Days   []string `json:"days" yaml:"days"`                         // mon tue wed thu fri sat sun; none means all
 	Except []string `json:"except,omitempty" yaml:"except,omitempty"` // local dates without shifts, 2006-01-02
+	// Rotation says which of the shifts are worked in which week; without it all
+	// are, every week.
+	Rotation *Rotation `json:"rotation,omitempty" yaml:"rotation,omitempty"`
+	// Overtime are shifts on one date, also on one that has none otherwise.
+	Overtime []Overtime `json:"overtime,omitempty" yaml:"overtime,omitempty"`
+}
+
+// Rotation is a cycle of weeks that begins with the week of a date and goes on
+// for ever, also backwards. Weeks begin on Monday (ISO 8601).
+type Rotation struct {
+	Start string     `json:"start" yaml:"start"` // a local date in the first week, 2006-01-02
+	Weeks [][]string `json:"weeks" yaml:"weeks"` // names of the shifts that are worked; an empty list is a week off
+}
+
+// Overtime is a shift on one date.
+type Overtime struct {
+	Date   string        `json:"date" yaml:"date"` // local, 2006-01-02
+	Name   string        `json:"name" yaml:"name"`
+	Start  string        `json:"start" yaml:"start"`
+	Length time.Duration `json:"length" yaml:"length"`
+	Breaks []Break       `json:"breaks,omitempty" yaml:"breaks,omitempty"`
 }
 
 // ShiftInstance is one shift on one day, in UTC.

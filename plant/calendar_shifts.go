@@ -23,6 +23,9 @@ type Schedule struct {
 	shifts []shiftTemplate // in order of their start
 	days   [7]bool         // by time.Weekday
 	except map[string]bool
+	cycle  []map[string]bool // shifts worked, by week; nil: all are, every week
+	first  int               // Monday of the first week, in days since 1970-01-01
+	extra  map[string][]shiftTemplate
 }
 
 type shiftTemplate struct {
@@ -80,7 +83,10 @@ func (c *Calendar) compile() (*Schedule, []Fault) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	faults = s.checkOverlaps()
+	faults = append(s.rotate(c.Rotation), s.overtime(c.Overtime)...)
+	if len(faults) == 0 {
+		faults = s.checkOverlaps()
+	}
 	slices.SortStableFunc(s.shifts, func(a, b shiftTemplate) int { return cmp.Compare(a.start, b.start) })
 	return s, faults
 }
@@ -178,6 +184,9 @@ func timeOfDay(s string) (time.Duration, bool) {
 
 // checkOverlaps finds shifts that share time in the weekly pattern.
 func (s *Schedule) checkOverlaps() []Fault {
+	if s.cycle != nil {
+		return s.checkRotation()
+	}
 	var faults []Fault
 	for i, a := range s.shifts {
 		for j := i; j < len(s.shifts); j++ {
@@ -225,15 +234,37 @@ func (s *Schedule) Between(span Span) []ShiftInstance {
 			return found
 		}
 		name := d.Format(time.DateOnly)
-		if !s.days[d.Weekday()] || s.except[name] {
-			continue
-		}
-		for i := range s.shifts {
-			if in := s.instance(&s.shifts[i], d, name); !in.Overlap(span).Empty() {
+		worked := s.on(d, name)
+		for i := range worked {
+			if in := s.instance(&worked[i], d, name); !in.Overlap(span).Empty() {
 				found = append(found, in)
 			}
 		}
 	}
+}
+
+// on gives the shifts that start on a date.
+func (s *Schedule) on(d time.Time, name string) []shiftTemplate {
+	extra := s.extra[name]
+	if !s.days[d.Weekday()] || s.except[name] {
+		return extra
+	}
+	worked := s.shifts
+	if s.cycle != nil {
+		names := s.cycle[s.week(d)]
+		worked = nil
+		for _, t := range s.shifts {
+			if names[t.name] {
+				worked = append(worked, t)
+			}
+		}
+	}
+	if len(extra) == 0 {
+		return worked
+	}
+	worked = append(worked[:len(worked):len(worked)], extra...)
+	slices.SortStableFunc(worked, func(a, b shiftTemplate) int { return cmp.Compare(a.start, b.start) })
+	return worked
 }
 
 func (s *Schedule) instance(t *shiftTemplate, d time.Time, name string) ShiftInstance {

@@ -36,6 +36,13 @@ type Revision struct {
 	Reason string `json:"reason"`
 }
 
+// Result is the account of a closed shift of a line as it was published: at
+// first with Number 0, then once more with each change of it.
+type Result struct {
+	Revision
+	Window Window `json:"-"`
+}
+
 // Timeline is what the machines of a line did in a span.
 type Timeline struct {
 	Span

@@ -15,3 +15,6 @@ var ErrOffline = errors.New("offline")
 
 // ErrNotFound tells that no line, machine, signal or alert has this name.
 var ErrNotFound = errors.New("not found")
+
+// ErrConflict tells that something else has been said or done meanwhile.
+var ErrConflict = errors.New("conflict")

@@ -71,7 +71,9 @@ type Figures struct {
 	// What the window is of, where a request asked for a split.
 	Shift   string `json:"shift,omitempty"`
 	Day     string `json:"day,omitempty"`
+	Week    string `json:"week,omitempty"` // ISO 8601, 2026-W10
 	Product string `json:"product,omitempty"`
+	Order   string `json:"order,omitempty"`
 }
 
 // Losses is where all of a window's time went, in seconds. The leaves

@@ -3,6 +3,7 @@ package twin
 import (
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"linetwin/plant"
@@ -12,7 +13,8 @@ import (
 type line struct {
 	area       string
 	cfg        *LineConfig
-	calendar   *plant.Schedule
+	calendar   *plant.Schedule // as the settings say; shifts gives what holds
+	book       *atomic.Pointer[book]
 	machines   []*machine // in the order of flow, then the rest
 	bottleneck *machine
 	last       *machine // of the flow: its good pieces are the line's
@@ -21,6 +23,7 @@ type line struct {
 
 	published map[plant.Time]published // closed shifts, by start
 	recheck   plant.Time               // from when on figures changed since they were published; 0: nowhere
+	why       string                   // what changed them; "" for late data
 	unsettled plant.Time               // when late data was last on its way
 	version   uint64                   // raised with each change that can be seen
 	sent      uint64                   // version that browsers have
@@ -47,8 +50,8 @@ type tailed struct {
 	claim    plant.Span
 }
 
-func newLine(cfg *Config, area string, lc *LineConfig) (*line, error) {
-	l := &line{area: area, cfg: lc, names: map[string]plant.Name{}, published: map[plant.Time]published{}}
+func newLine(cfg *Config, area string, lc *LineConfig, said *atomic.Pointer[book]) (*line, error) {
+	l := &line{area: area, cfg: lc, book: said, names: map[string]plant.Name{}, published: map[plant.Time]published{}}
 	cal := cfg.Calendars[lc.Calendar]
 	var err error
 	if l.calendar, err = cal.Compile(); err != nil {
@@ -76,7 +79,7 @@ func newLine(cfg *Config, area string, lc *LineConfig) (*line, error) {
 			add(lc.Machines[i].ID)
 		}
 	}
-	l.rules = TallyRules{SmallStop: lc.SmallStop, BreaksWorked: lc.BreaksWorked, Ideal: ideals(cfg, lc.Bottleneck)}
+	l.rules = TallyRules{SmallStop: lc.SmallStop, BreaksWorked: lc.BreaksWorked, Ideal: ideals(cfg, lc.Bottleneck, said)}
 	return l, nil
 }
 
@@ -88,7 +91,7 @@ func newMachine(cfg *Config, l *line, mc *MachineConfig) *machine {
 	}
 	model := &MachineModel{
 		ID: mc.ID, Signals: maps.Clone(mc.Roles), States: states, Widths: maps.Clone(mc.Counters),
-		Ideal: ideals(cfg, mc.ID), PiecesPerCount: mc.PiecesPerCount,
+		Ideal: ideals(cfg, mc.ID, l.book), PiecesPerCount: mc.PiecesPerCount,
 		StartupPieces: l.cfg.StartupCount, StartupTime: l.cfg.StartupTime, LongStop: l.cfg.LongStop,
 		Products: mc.Products, DefaultProduct: l.cfg.Product,
 	}
@@ -107,16 +110,20 @@ func newMachine(cfg *Config, l *line, mc *MachineConfig) *machine {
 	return m
 }
 
-// ideals gives the ideal cycles of one machine. A product without one of its
-// own has none: nothing is assumed.
-func ideals(cfg *Config, machine string) func(string, plant.Time) (time.Duration, bool) {
+// ideals gives the ideal cycles of one machine: what was said of a time, else
+// what the settings say. A product without one of its own has none: nothing is
+// assumed.
+func ideals(cfg *Config, machine string, said *atomic.Pointer[book]) func(string, plant.Time) (time.Duration, bool) {
 	cycles := map[string]time.Duration{}
 	for _, p := range cfg.Products {
 		if c, ok := p.IdealCycle[machine]; ok {
 			cycles[p.ID] = c
 		}
 	}
-	return func(product string, _ plant.Time) (time.Duration, bool) {
+	return func(product string, at plant.Time) (time.Duration, bool) {
+		if d, ok, known := said.Load().ideal(product, machine, at); known {
+			return d, ok
+		}
 		c, ok := cycles[product]
 		return c, ok
 	}

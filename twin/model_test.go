@@ -155,8 +155,8 @@ func TestRevision(t *testing.T) {
 	}
 	r.eventually("the shift is restated", published(1))
 	r.eventually("the ledger has the revision", func() bool { // it is saved just after it is shown
-		revisions, err := r.ledger.Revisions(context.Background(), "line", plant.Span{From: begin, To: end})
-		return err == nil && len(revisions) == 1 && revisions[0].Number == 1 && revisions[0].Shift == begin
+		results, err := r.ledger.Results(context.Background(), "line", plant.Span{From: begin, To: end})
+		return err == nil && len(results) == 2 && results[1].Number == 1 && results[1].Shift == begin && results[1].Reason == "late data"
 	})
 	before := shift()
 	r.close()

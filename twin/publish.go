@@ -19,10 +19,19 @@ type published struct {
 	revision int
 }
 
-// restated notes that data from a time on was folded again.
-func (l *line) restated(from plant.Time) {
+// lateData is why figures change when nobody said anything.
+const lateData = "late data"
+
+// whileAway is why figures are others after a restart.
+const whileAway = "late data, or other settings, while the twin was away"
+
+// restated notes that figures from a time on may have changed, and why.
+func (l *line) restated(from plant.Time, why string) {
 	if l.recheck == 0 || from < l.recheck {
-		l.recheck = from
+		l.recheck = max(from, 1)
+	}
+	if l.why == "" || why != lateData {
+		l.why = why
 	}
 }
 
@@ -40,22 +49,17 @@ func (t *Twin) revise(l *line, start plant.Time, f *plant.Figures) {
 // comes in late after a restart is seen as a change.
 func (t *Twin) loadPublished(ctx context.Context, l *line, now plant.Time) error {
 	span := plant.Span{From: now.Add(-memory), To: now}
-	revisions, err := t.opts.Ledger.Revisions(ctx, l.cfg.ID, span)
+	results, err := t.opts.Ledger.Results(ctx, l.cfg.ID, span)
 	if err != nil {
-		return fmt.Errorf("revisions of %s: %w", l.cfg.ID, err)
+		return fmt.Errorf("results of %s: %w", l.cfg.ID, err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	through := l.through()
-	for _, s := range l.calendar.Between(span) {
-		if s.To <= through && s.From >= span.From {
-			l.published[s.From] = published{window: l.window(s.Span)}
-		}
+	for _, r := range results { // the last revision of each shift comes last
+		l.published[r.Shift] = published{window: r.Window, revision: r.Number}
 	}
-	for _, r := range revisions {
-		p := l.published[r.Shift]
-		p.revision = r.Number
-		l.published[r.Shift] = p
+	if len(results) > 0 {
+		l.restated(span.From, whileAway)
 	}
 	return nil
 }
@@ -72,15 +76,17 @@ func (t *Twin) publish(ctx context.Context) {
 	}
 	t.mu.Unlock()
 	for _, r := range raised {
-		t.log.Info("closed shift restated", "line", r.Line, "shift", r.Shift, "revision", r.Number, "reason", r.Reason)
-		if err := t.opts.Ledger.SaveRevision(ctx, r); err != nil {
+		if r.Number > 0 {
+			t.log.Info("closed shift restated", "line", r.Line, "shift", r.Shift, "revision", r.Number, "reason", r.Reason)
+		}
+		if err := t.opts.Ledger.SaveResult(ctx, r); err != nil {
 			t.unsaved = append(t.unsaved, r)
 			t.notice("ledger", err.Error())
 		}
 	}
 }
 
-func (l *line) publish(now plant.Time) []plant.Revision {
+func (l *line) publish(now plant.Time) []plant.Result {
 	for _, m := range l.machines {
 		if m.track.dirty != 0 || m.folding {
 			l.unsettled = now
@@ -89,11 +95,13 @@ func (l *line) publish(now plant.Time) []plant.Revision {
 	if now.Sub(l.unsettled) < settleAfter {
 		return nil
 	}
-	var raised []plant.Revision
-	recheck := l.recheck
-	l.recheck = 0
+	var raised []plant.Result
+	recheck, why := l.recheck, l.why
+	l.recheck, l.why = 0, ""
 	through := l.through()
-	for _, s := range l.calendar.Between(plant.Span{From: now.Add(-memory), To: now}) {
+	there := map[plant.Time]bool{}
+	for _, s := range l.shifts(plant.Span{From: now.Add(-memory), To: now}) {
+		there[s.From] = true
 		if s.To > through || s.To.Add(settleAfter) > now || s.From < now.Add(-memory) {
 			continue
 		}
@@ -102,18 +110,27 @@ func (l *line) publish(now plant.Time) []plant.Revision {
 			continue
 		}
 		w := l.window(s.Span)
+		r := plant.Revision{Line: l.cfg.ID, Shift: s.From, At: now}
 		switch {
 		case !ok:
 			l.published[s.From] = published{window: w}
+			raised = append(raised, plant.Result{Revision: r, Window: w})
 		case w != p.window:
 			p.window, p.revision = w, p.revision+1
 			l.published[s.From] = p
-			raised = append(raised, plant.Revision{Line: l.cfg.ID, Shift: s.From, Number: p.revision, At: now, Reason: "late data"})
+			r.Number, r.Reason = p.revision, why
+			raised = append(raised, plant.Result{Revision: r, Window: w})
 		}
 	}
-	for start := range l.published {
-		if start < now.Add(-memory) {
+	for start, p := range l.published {
+		switch {
+		case start < now.Add(-memory):
 			delete(l.published, start)
+		case there[start] || recheck == 0 || start < recheck || p.window.Span.Empty():
+		default: // another calendar: the shift is withdrawn
+			p.window, p.revision = plant.Window{}, p.revision+1
+			l.published[start] = p
+			raised = append(raised, plant.Result{Revision: plant.Revision{Line: l.cfg.ID, Shift: start, Number: p.revision, At: now, Reason: why}})
 		}
 	}
 	return raised

@@ -13,8 +13,9 @@ import (
 )
 
 // Splits are the ways in which Figures can be split: not at all, by hour, by
-// shift, by local day, by product.
-var splits = []string{"", "hour", "shift", "day", "product"}
+// shift, by local day, by local week (ISO 8601, from Monday), by product, by
+// order.
+var splits = []string{"", "hour", "shift", "day", "week", "product", "order"}
 
 func (t *Twin) lineOf(id string) (*line, error) {
 	if l := t.lineByID[id]; l != nil {
@@ -75,7 +76,7 @@ func (t *Twin) Figures(ctx context.Context, id string, span plant.Span, by strin
 		return nil, err
 	}
 	if !slices.Contains(splits, by) {
-		return nil, fmt.Errorf("split by %q: want hour, shift, day or product", by)
+		return nil, fmt.Errorf("split by %q: want hour, shift, day, week, product or order", by)
 	}
 	span = wholeMinutes(span)
 	from, err := t.pasts(ctx, l, span)
@@ -86,8 +87,11 @@ func (t *Twin) Figures(ctx context.Context, id string, span plant.Span, by strin
 	t.mu.RLock()
 	end := l.known(now, t.cfg.LateAfter)
 	t.mu.RUnlock()
-	if by == "product" {
-		return l.byProduct(from, plant.Span{From: span.From, To: min(span.To, end)}, end), nil
+	switch by {
+	case "product":
+		return l.byMade(from, plant.Span{From: span.From, To: min(span.To, end)}, end, func(p *plant.Pieces) string { return p.Product }, func(f *plant.Figures, v string) { f.Product = v }), nil
+	case "order":
+		return l.byMade(from, plant.Span{From: span.From, To: min(span.To, end)}, end, func(p *plant.Pieces) string { return p.Order }, func(f *plant.Figures, v string) { f.Order = v }), nil
 	}
 	all := []plant.Figures{}
 	for _, p := range l.parts(span, by, t.zone) {
@@ -97,7 +101,7 @@ func (t *Twin) Figures(ctx context.Context, id string, span plant.Span, by strin
 		}
 		w := l.windowFrom(from, counted)
 		f := w.Figures()
-		f.Span, f.Shift, f.Day = counted, p.shift, p.day
+		f.Span, f.Shift, f.Day, f.Week = counted, p.shift, p.day, p.week
 		f.Provisional = p.To > end
 		if p.start != 0 {
 			t.mu.RLock()
@@ -121,6 +125,7 @@ func wholeMinutes(s plant.Span) plant.Span {
 type part struct {
 	plant.Span
 	shift, day string
+	week       string     // ISO 8601, 2026-W10
 	start      plant.Time // of the whole shift instance
 }
 
@@ -134,7 +139,7 @@ func (l *line) parts(span plant.Span, by string, zone *time.Location) []part {
 			parts = append(parts, part{Span: plant.Span{From: at, To: at.Add(time.Hour)}.Overlap(span)})
 		}
 	case "shift":
-		for _, s := range l.calendar.Between(span) {
+		for _, s := range l.shifts(span) {
 			parts = append(parts, part{Span: s.Overlap(span), shift: s.Name, day: s.Day, start: s.From})
 		}
 	case "day":
@@ -143,22 +148,30 @@ func (l *line) parts(span plant.Span, by string, zone *time.Location) []part {
 			parts = append(parts, part{Span: plant.Span{From: at, To: next}.Overlap(span), day: at.Std().In(zone).Format(time.DateOnly)})
 			at = next
 		}
+	case "week":
+		for at := startOfWeek(span.From, zone); at < span.To; {
+			next := startOfWeek(at.Add(7*24*time.Hour+12*time.Hour), zone)
+			year, week := at.Std().In(zone).ISOWeek()
+			parts = append(parts, part{Span: plant.Span{From: at, To: next}.Overlap(span), week: fmt.Sprintf("%d-W%02d", year, week)})
+			at = next
+		}
 	}
 	return parts
 }
 
-// byProduct splits span at the times at which the line went over to another
-// product, and sums what belongs to each. A changeover belongs to the product
-// that follows it.
-func (l *line) byProduct(from source, span plant.Span, end plant.Time) []plant.Figures {
+// byMade splits span at the times at which the line went over to another
+// product or order, and sums what belongs to each. A changeover belongs to what
+// follows it.
+func (l *line) byMade(from source, span plant.Span, end plant.Time, what func(*plant.Pieces) string, name func(*plant.Figures, string)) []plant.Figures {
 	past := from(l.bottleneck, span)
+	past.Pieces = l.attributed(past.Pieces)
 	type run struct {
-		product string
-		from    plant.Time
+		what string
+		from plant.Time
 	}
 	var runs []run
 	for _, p := range within(past.Pieces, span) {
-		if n := len(runs); n > 0 && runs[n-1].product == p.Product {
+		if n := len(runs); n > 0 && runs[n-1].what == what(&p) {
 			continue
 		}
 		at := p.Minute
@@ -170,7 +183,7 @@ func (l *line) byProduct(from source, span plant.Span, end plant.Time) []plant.F
 				at = s.From
 			}
 		}
-		runs = append(runs, run{p.Product, at})
+		runs = append(runs, run{what(&p), at})
 	}
 	if len(runs) == 0 {
 		runs = []run{{"", span.From}}
@@ -182,18 +195,19 @@ func (l *line) byProduct(from source, span plant.Span, end plant.Time) []plant.F
 		if i+1 < len(runs) {
 			to = runs[i+1].from
 		}
-		w := sums[r.product]
+		w := sums[r.what]
 		if w == nil {
 			w = &plant.Window{}
-			sums[r.product] = w
-			order = append(order, r.product)
+			sums[r.what] = w
+			order = append(order, r.what)
 		}
 		w.Add(l.windowFrom(from, plant.Span{From: max(r.from, span.From), To: to}))
 	}
 	figures := []plant.Figures{}
-	for _, product := range order {
-		f := sums[product].Figures()
-		f.Product, f.Provisional = product, span.To >= end
+	for _, v := range order {
+		f := sums[v].Figures()
+		f.Provisional = span.To >= end
+		name(&f, v)
 		figures = append(figures, f)
 	}
 	return figures
@@ -210,14 +224,14 @@ func (t *Twin) Timeline(ctx context.Context, id string, span plant.Span) (plant.
 	if err != nil {
 		return plant.Timeline{}, err
 	}
-	tl := plant.Timeline{Span: span, Shifts: l.calendar.Between(span), Machines: []plant.MachineTimeline{}}
+	tl := plant.Timeline{Span: span, Shifts: l.shifts(span), Machines: []plant.MachineTimeline{}}
 	if tl.Shifts == nil {
 		tl.Shifts = []plant.ShiftInstance{}
 	}
 	for _, m := range l.machines {
 		row := plant.MachineTimeline{Machine: m.cfg.ID, Name: m.cfg.Name, Segments: []plant.Segment{}}
 		for _, s := range from(m, span).Segments {
-			s.Small = s.Class.Down() && s.Length() < l.cfg.SmallStop
+			s.Small = s.Class.Down() && s.Length() < l.smallStop(s.From)
 			row.Segments = append(row.Segments, layCalendar(s, tl.Shifts)...)
 		}
 		tl.Machines = append(tl.Machines, row)
@@ -275,7 +289,7 @@ func (t *Twin) Stops(ctx context.Context, id string, span plant.Span) ([]plant.S
 			}
 			stop := plant.Stop{
 				ID: m.cfg.ID + "@" + s.From.String(), Line: l.cfg.ID, Machine: m.cfg.ID, Span: s.Span, Open: s.Open,
-				Class: s.Class, Small: s.Class.Down() && s.Length() < l.cfg.SmallStop, Fault: s.Fault,
+				Class: s.Class, Small: s.Class.Down() && s.Length() < l.smallStop(s.From), Fault: s.Fault,
 			}
 			at := plant.Span{From: s.From, To: s.From + 1}
 			if c := l.cause(m.cfg.ID, s.Class, func(o *machine) (plant.Class, bool) {

@@ -23,6 +23,10 @@ const (
 // cannot be read is said and tried again by the first restating.
 func (t *Twin) load(ctx context.Context) {
 	now := t.now()
+	if err := t.loadEntries(ctx); err != nil && ctx.Err() == nil {
+		t.log.Warn("entries not read", "error", err)
+		t.notice("ledger", err.Error())
+	}
 	// A history that hangs must not keep the screens dark: what it could not say
 	// now, folding again finds out.
 	brief, cancel := context.WithTimeout(ctx, loadWait)
@@ -214,7 +218,7 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 	fresh.outbox = append(kept, fresh.outbox...)
 	m.track = fresh
 	m.line.version++
-	m.line.restated(dirty)
+	m.line.restated(dirty, lateData)
 	return nil
 }
 

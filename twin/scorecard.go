@@ -92,7 +92,7 @@ func (t *Twin) scoreInput(sources map[*line]source, span plant.Span, now plant.T
 			for _, s := range from(m, cut).Segments {
 				switch {
 				case s.Open || !cut.Has(s.From):
-				case s.Class == plant.ClassStop && s.Length() >= l.cfg.SmallStop:
+				case s.Class == plant.ClassStop && s.Length() >= l.smallStop(s.From):
 					ms.faults++
 					ms.repair += s.Length()
 				case s.Class == plant.ClassChangeover:

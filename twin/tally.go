@@ -12,6 +12,9 @@ import (
 // knows no small stops and no ideal cycle.
 type TallyRules struct {
 	SmallStop time.Duration // a stop shorter than this is a small stop, inside run time
+	// SmallStopAt gives the threshold for stops that start at a time, where it
+	// changed; nil: it is SmallStop.
+	SmallStopAt func(start plant.Time) time.Duration
 
 	// BreaksWorked counts production in time that was not planned: its run time
 	// and its pieces, both. Otherwise neither counts.
@@ -171,7 +174,14 @@ func (t *tallying) segment(s *plant.Segment, part plant.Span) {
 	}
 }
 
-func (t *tallying) small(s *plant.Segment) bool { return s.Length() < t.r.SmallStop }
+func (t *tallying) small(s *plant.Segment) bool { return t.r.small(s) }
+
+func (r *TallyRules) small(s *plant.Segment) bool {
+	if r.SmallStopAt != nil {
+		return s.Length() < r.SmallStopAt(s.From)
+	}
+	return s.Length() < r.SmallStop
+}
 
 // start counts an event that begins in planned time of the span.
 func (t *tallying) start(s *plant.Segment) {

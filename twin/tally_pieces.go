@@ -82,7 +82,7 @@ func TallyReliability(span plant.Span, segments []plant.Segment, shifts []plant.
 	w := Tally(span, segments, nil, shifts, r)
 	sum := plant.Reliability{Operating: w.Run}
 	for _, s := range overlapping(segments, span) {
-		if s.Class != plant.ClassStop || s.Length() < r.SmallStop || !span.Has(s.From) || !plannedAt(s.From, shifts) {
+		if s.Class != plant.ClassStop || r.small(&s) || !span.Has(s.From) || !plannedAt(s.From, shifts) {
 			continue
 		}
 		sum.Failures++

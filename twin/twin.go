@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"linetwin/plant"
@@ -24,8 +25,9 @@ import (
 type Ledger interface {
 	Progress
 	Alarms
-	Revisions
+	Results
 	SignalTypes
+	Entries
 }
 
 // Progress keeps what the fold made of each machine.
@@ -42,10 +44,17 @@ type Alarms interface {
 	Alerts(ctx context.Context, span plant.Span, openOnly bool) ([]plant.Alert, error)
 }
 
-// Revisions keeps how often the figures of closed shifts changed.
-type Revisions interface {
-	SaveRevision(ctx context.Context, r plant.Revision) error
-	Revisions(ctx context.Context, line string, span plant.Span) ([]plant.Revision, error)
+// Results keeps the accounts of closed shifts, each as often as it changed.
+type Results interface {
+	SaveResult(ctx context.Context, r plant.Result) error
+	Results(ctx context.Context, line string, span plant.Span) ([]plant.Result, error)
+	ResultsSince(ctx context.Context, since plant.Time, most int) ([]plant.Result, error)
+}
+
+// Entries keeps what people and other systems say.
+type Entries interface {
+	AddEntry(ctx context.Context, e plant.Entry) (plant.Entry, error)
+	Entries(ctx context.Context, after uint64) ([]plant.Entry, error)
 }
 
 // SignalTypes keeps which kind and unit a signal's name has in the whole site.
@@ -76,7 +85,9 @@ type Twin struct {
 	pending *alertBook
 	loaded  chan struct{} // closed once the ledger is read: only then batches are applied
 
-	unsaved []plant.Revision // that the ledger could not take yet; of flush alone
+	unsaved []plant.Result // that the ledger could not take yet; of flush alone
+	said    atomic.Pointer[book]
+	telling sync.Mutex // held while an entry is checked and appended
 
 	mu       sync.RWMutex
 	lines    []*line
@@ -104,9 +115,10 @@ func New(cfg Config, opts Options) (*Twin, error) {
 		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[gatewayKey]*gateway{},
 		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{},
 	}
+	t.said.Store(newBook(nil))
 	for ai := range cfg.Areas {
 		for li := range cfg.Areas[ai].Lines {
-			l, err := newLine(&cfg, cfg.Areas[ai].ID, &cfg.Areas[ai].Lines[li])
+			l, err := newLine(&cfg, cfg.Areas[ai].ID, &cfg.Areas[ai].Lines[li], &t.said)
 			if err != nil {
 				return nil, err
 			}

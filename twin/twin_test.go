@@ -45,7 +45,8 @@ func siteConfig(t testing.TB) twin.Config {
 		Calendars: map[string]plant.Calendar{"three": {Shifts: []plant.Shift{
 			{Name: "early", Start: "06:00", Length: 8 * time.Hour, Breaks: []plant.Break{{Start: "10:00", Length: 30 * time.Minute}}},
 			{Name: "late", Start: "14:00", Length: 8 * time.Hour}, {Name: "night", Start: "22:00", Length: 8 * time.Hour}}}},
-		Products: []twin.ProductConfig{{ID: "C16", IdealCycle: map[string]time.Duration{"press": 2 * time.Second, "pack": 2 * time.Second, "feed": time.Second}}},
+		Products: []twin.ProductConfig{{ID: "C16", IdealCycle: map[string]time.Duration{"press": 2 * time.Second, "pack": 2 * time.Second, "feed": time.Second}},
+			{ID: "C32", IdealCycle: map[string]time.Duration{"press": 3 * time.Second}}},
 		Areas: []twin.AreaConfig{{ID: area, Lines: []twin.LineConfig{{ID: "line", Calendar: "three", Flow: []string{"feed", "press", "pack"},
 			Bottleneck: "press", Product: "C16", Machines: []twin.MachineConfig{machine("feed"), press, machine("pack")}}}}},
 	}

@@ -58,6 +58,12 @@ func startOfDay(at plant.Time, zone *time.Location) plant.Time {
 	return plant.At(time.Date(d.Year(), d.Month(), d.Day(), 0, 0, 0, 0, zone))
 }
 
+// startOfWeek gives the start of the local Monday of a week.
+func startOfWeek(at plant.Time, zone *time.Location) plant.Time {
+	d := at.Std().In(zone)
+	return plant.At(time.Date(d.Year(), d.Month(), d.Day()-(int(d.Weekday())+6)%7, 0, 0, 0, 0, zone))
+}
+
 func (t *Twin) backlogLocked() *plant.BacklogReport {
 	var worst *plant.BacklogReport
 	for _, g := range t.gateways {
@@ -93,10 +99,15 @@ func (l *line) windowFrom(from source, span plant.Span) plant.Window {
 	}
 	rejects := make([][]plant.Pieces, len(l.cfg.Flow))
 	for i, m := range l.machines[:len(l.cfg.Flow)] {
-		rejects[i] = within(from(m, span).Pieces, span)
+		rejects[i] = l.attributed(within(from(m, span).Pieces, span))
 	}
-	good := within(from(l.last, span).Pieces, span)
-	return TallyLine(span, l.segments(from, span, good), good, rejects, l.calendar.Between(span), l.rules)
+	good := l.attributed(within(from(l.last, span).Pieces, span))
+	times := l.segments(from, span, good)
+	var w plant.Window
+	for _, part := range l.ruledParts(span) {
+		w.Add(TallyLine(part.Span, times, good, rejects, l.plannedShifts(part.Span, part.noOrder), part.TallyRules))
+	}
+	return w
 }
 
 // segments gives the line's time: its bottleneck's segments, but run time in
@@ -178,10 +189,14 @@ func (m *machine) windowFrom(from source, span plant.Span) plant.Window {
 	if span.Empty() {
 		return plant.Window{Span: span}
 	}
-	r := m.line.rules
-	r.Ideal = m.track.model.Ideal
 	past := from(m, span)
-	return Tally(span, past.Segments, within(past.Pieces, span), m.line.calendar.Between(span), r)
+	made := m.line.attributed(within(past.Pieces, span))
+	var w plant.Window
+	for _, part := range m.line.ruledParts(span) {
+		part.Ideal = m.track.model.Ideal
+		w.Add(Tally(part.Span, past.Segments, made, m.line.plannedShifts(part.Span, part.noOrder), part.TallyRules))
+	}
+	return w
 }
 
 // within cuts pieces to the minutes of span. A window begins and ends at whole
@@ -272,7 +287,7 @@ func (t *Twin) lineLocked(l *line, now plant.Time) plant.LineSnapshot {
 // shiftAt gives the shift that runs at now, or, with running false, the last
 // one before; nil when there was none in the last week.
 func (l *line) shiftAt(now plant.Time) (shift *plant.ShiftInstance, running bool) {
-	around := l.calendar.Between(plant.Span{From: now.Add(-7 * 24 * time.Hour), To: now + 1})
+	around := l.shifts(plant.Span{From: now.Add(-7 * 24 * time.Hour), To: now + 1})
 	for i := range around {
 		if around[i].From <= now {
 			shift = &around[i]
@@ -284,9 +299,9 @@ func (l *line) shiftAt(now plant.Time) (shift *plant.ShiftInstance, running bool
 // planned gives the scheduled time in span: shifts less breaks.
 func (l *line) planned(span plant.Span) time.Duration {
 	var sum time.Duration
-	for _, s := range l.calendar.Between(span) {
+	for _, s := range l.shifts(span) {
 		sum += s.Overlap(span).Length()
-		if l.rules.BreaksWorked {
+		if r, _ := l.switchesAt(s.From); r.BreaksWorked {
 			continue
 		}
 		for _, b := range s.Breaks {
@@ -333,7 +348,7 @@ func (t *Twin) machineLocked(m *machine, span plant.Span, now plant.Time) plant.
 	if late(m, now, t.cfg.LateAfter) {
 		s.Class, s.State, s.Since, s.Why = plant.ClassUnknown, "", s.Through, noData(s.Through)
 	}
-	s.Small = s.Class.Down() && now.Sub(s.Since) < m.line.cfg.SmallStop
+	s.Small = s.Class.Down() && now.Sub(s.Since) < m.line.smallStop(now)
 	w := m.window(plant.Span{From: span.From, To: min(span.To, max(m.track.cp.Through, now.Add(-t.cfg.LateAfter)))})
 	f := w.Figures()
 	s.Good, s.Reject, s.OEE, s.Availability = f.Good, f.Reject, f.OEE, f.Availability
@@ -394,7 +409,7 @@ func (l *line) state(now plant.Time, lateAfter time.Duration) plant.LineState {
 	}
 	n := l.bottleneck.track.cp.Now()
 	s := plant.LineState{Class: n.Class, Since: n.Since, Fault: n.Fault, Why: n.Why}
-	s.Small = s.Class.Down() && now.Sub(s.Since) < l.cfg.SmallStop
+	s.Small = s.Class.Down() && now.Sub(s.Since) < l.smallStop(now)
 	if cause := l.cause(l.bottleneck.cfg.ID, n.Class, func(m *machine) (plant.Class, bool) {
 		return m.track.cp.Now().Class, !late(m, now, lateAfter)
 	}); cause != nil {

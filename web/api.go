@@ -37,6 +37,7 @@ func (s *Server) register(api huma.API) {
 	s.registerLines(api)
 	s.registerMachines(api)
 	s.registerAlerts(api)
+	s.registerEntries(api)
 	s.registerEvents(api)
 
 	huma.Register(api, get("gateways", "/gateways", "Gateways and their devices", "Link, data age, buffer, lag and clock of each gateway that was ever seen."),
@@ -72,7 +73,7 @@ type LineSpanInput struct {
 
 type oeeInput struct {
 	LineSpanInput
-	By string `query:"by" enum:"shift,hour,day,product" doc:"how to split the span; one window without it"`
+	By string `query:"by" enum:"shift,hour,day,week,product,order" doc:"how to split the span; one window without it"`
 }
 
 func (s *Server) registerLines(api huma.API) {
@@ -123,7 +124,7 @@ func (s *Server) oee(ctx context.Context, in *oeeInput) (*body[[]plant.Figures],
 		return nil, err
 	}
 	var bad faults
-	by := bad.oneOf("by", in.By, "shift", "hour", "day", "product")
+	by := bad.oneOf("by", in.By, "shift", "hour", "day", "week", "product", "order")
 	most := 400 * day
 	if by == "hour" {
 		most = 31 * day

@@ -23,6 +23,7 @@ type fixture struct {
 	flips  map[string]plant.Class // machines whose class was set by hand
 	since  map[string]plant.Time
 	acked  map[string]string
+	said   []plant.Entry
 	subs   map[chan plant.Change]bool
 	closed int // subscriptions that were cancelled
 }

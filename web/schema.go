@@ -14,7 +14,13 @@ type (
 	timeSchema  struct{}
 	valueSchema struct{}
 	classSchema struct{}
+	rawSchema   struct{}
 )
+
+// Schema tells that a plant.RawJSON is any JSON value.
+func (rawSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Description: "a value of the entry's kind; null for nothing any more"}
+}
 
 // Schema tells that a plant.Time is an RFC 3339 string in UTC, or null.
 func (timeSchema) Schema(huma.Registry) *huma.Schema {
@@ -41,5 +47,6 @@ func newRegistry() huma.Registry {
 	r.RegisterTypeAlias(reflect.TypeFor[plant.Time](), reflect.TypeFor[timeSchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[plant.Value](), reflect.TypeFor[valueSchema]())
 	r.RegisterTypeAlias(reflect.TypeFor[plant.Class](), reflect.TypeFor[classSchema]())
+	r.RegisterTypeAlias(reflect.TypeFor[plant.RawJSON](), reflect.TypeFor[rawSchema]())
 	return r
 }

@@ -22,7 +22,7 @@ import (
 type Plant interface {
 	Snapshot() plant.Snapshot
 	// Figures gives the windows of a line in span, split by "shift", "hour",
-	// "day" or "product"; an empty by means one window over the whole span.
+	// "day", "week", "product" or "order"; an empty by means one window over the whole span.
 	Figures(ctx context.Context, line string, span plant.Span, by string) ([]plant.Figures, error)
 	Timeline(ctx context.Context, line string, span plant.Span) (plant.Timeline, error)
 	Stops(ctx context.Context, line string, span plant.Span) ([]plant.Stop, error)
@@ -46,6 +46,21 @@ type Alerts interface {
 	Acknowledge(ctx context.Context, id, who string) (plant.Alert, error)
 }
 
+// Entries gives and takes what people and other systems say.
+type Entries interface {
+	// Entries gives what was said of a kind and key, the newest first; empty
+	// means all.
+	Entries(kind plant.EntryKind, key string) []plant.Entry
+	// Tell takes an entry and gives it as it is kept. The error tells the Faults
+	// of one that is wrong, and is plant.ErrNotFound or plant.ErrConflict for an
+	// undo of nothing.
+	Tell(ctx context.Context, e plant.Entry) (plant.Entry, error)
+	// Preview tells what an entry would change; errors are as Tell's.
+	Preview(e plant.Entry) ([]plant.Effect, error)
+	// Results gives what was published or restated at a time or after it.
+	Results(ctx context.Context, since plant.Time, most int) ([]plant.Result, error)
+}
+
 // Live tells what changes. The channel closes when its reader is too slow; the
 // reader then starts again from a snapshot. A change is never altered after it
 // was sent.
@@ -66,6 +81,7 @@ type Sources struct {
 	Alerts    Alerts
 	Live      Live
 	Scorecard Scorecard
+	Entries   Entries
 	Metrics   http.Handler
 	Ready     func() (ok bool, why []string) // why names what is not ready
 }
@@ -78,7 +94,7 @@ func (s *Sources) missing() []string {
 		nil  bool
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
-		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil},
+		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"entries", s.Entries == nil},
 	} {
 		if x.nil {
 			names = append(names, x.name)

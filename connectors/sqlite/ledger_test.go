@@ -198,19 +198,57 @@ func TestRecords(t *testing.T) {
 	ctx := t.Context()
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	l := openLedger(t, path)
-	t.Run("revisions", func(t *testing.T) {
-		for _, r := range []plant.Revision{{Line: "a", Shift: minute(0), Number: 1, At: minute(9), Reason: "late"}, {Line: "b", Shift: minute(0), Number: 1},
-			{Line: "a", Shift: minute(5), Number: 1}, {Line: "a", Shift: minute(0), Number: 2, At: minute(10), Reason: "order"}} {
-			if err := l.SaveRevision(ctx, r); err != nil {
+	t.Run("results", func(t *testing.T) {
+		of := func(line string, shift, number, at int, good int64) plant.Result {
+			return plant.Result{
+				Revision: plant.Revision{Line: line, Shift: minute(shift), Number: number, At: minute(at), Reason: "late"},
+				Window:   plant.Window{Span: plant.Span{From: minute(shift), To: minute(shift + 480)}, Good: good, Run: 7, Flags: plant.FlagReset | plant.FlagClock},
+			}
+		}
+		all := []plant.Result{of("a", 0, 0, 490, 5), of("b", 0, 0, 490, 6), of("a", 5, 0, 491, 7), of("a", 0, 1, 500, 9)}
+		for _, r := range append(all, of("a", 0, 1, 501, 8)) { // the last one is known
+			if err := l.SaveResult(ctx, r); err != nil {
 				t.Fatal(err)
 			}
 		}
-		got, err := l.Revisions(ctx, "a", plant.Span{From: minute(0), To: minute(5)})
-		if want := []plant.Revision{{Line: "a", Shift: minute(0), Number: 2, At: minute(10), Reason: "order"}}; err != nil || !reflect.DeepEqual(got, want) {
+		got, err := l.Results(ctx, "a", plant.Span{From: minute(0), To: minute(5)})
+		if want := []plant.Result{all[0], all[3]}; err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v, %v", got, err)
 		}
-		if got, err := l.Revisions(ctx, "", plant.Span{}); err != nil || len(got) != 3 {
+		if got, err := l.Results(ctx, "", plant.Span{}); err != nil || len(got) != 4 {
 			t.Errorf("of all lines: %+v, %v", got, err)
+		}
+		if got, err := l.ResultsSince(ctx, minute(491), 5); err != nil || !reflect.DeepEqual(got, all[2:]) {
+			t.Errorf("since: %+v, %v", got, err)
+		}
+		if got, err := l.ResultsSince(ctx, minute(0), 1); err != nil || len(got) != 1 {
+			t.Errorf("at most one: %+v, %v", got, err)
+		}
+	})
+	t.Run("entries", func(t *testing.T) {
+		said := plant.Entry{Said: minute(1), By: "li.wei", Why: "measured", Kind: plant.EntryIdealCycle, Key: "p/m", From: minute(0), Value: plant.RawJSON(`{"cycle": "2s"}`)}
+		one, err := l.AddEntry(ctx, said)
+		if err != nil || one.ID != 1 {
+			t.Fatalf("%+v, %v", one, err)
+		}
+		undo := plant.Entry{Said: minute(2), By: "li.wei", Kind: said.Kind, Key: said.Key, From: said.From, Undoes: one.ID}
+		two, err := l.AddEntry(ctx, undo)
+		if err != nil || two.ID != 2 {
+			t.Fatalf("%+v, %v", two, err)
+		}
+		if _, err := l.AddEntry(ctx, undo); !errors.Is(err, plant.ErrConflict) {
+			t.Errorf("undone twice: %v", err)
+		}
+		if got, err := l.Entries(ctx, 0); err != nil || !reflect.DeepEqual(got, []plant.Entry{one, two}) {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if got, err := l.Entries(ctx, 1); err != nil || len(got) != 1 {
+			t.Errorf("after the first: %+v, %v", got, err)
+		}
+		for _, q := range []string{"UPDATE entries SET by = 'x'", "DELETE FROM entries"} {
+			if _, err := l.db.write.ExecContext(ctx, q); err == nil {
+				t.Errorf("%s is possible", q)
+			}
 		}
 	})
 	t.Run("audit", func(t *testing.T) {

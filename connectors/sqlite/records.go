@@ -42,27 +42,6 @@ func (l *Ledger) Alerts(ctx context.Context, span plant.Span, openOnly bool) ([]
 	return alerts, l.db.explain("read alerts from", err)
 }
 
-// SaveRevision takes how often the figures of a closed shift have changed.
-func (l *Ledger) SaveRevision(ctx context.Context, r plant.Revision) error {
-	return l.change(ctx, "save a revision of "+r.Line+" in", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO revisions (line, shift, number, at, reason) VALUES (?,?,?,?,?)",
-			r.Line, r.Shift, r.Number, r.At, r.Reason)
-		return err
-	})
-}
-
-// Revisions gives the revisions of a line's shifts that start in span, the
-// earliest first; a line that is empty means all. The zero Span is all time.
-func (l *Ledger) Revisions(ctx context.Context, line string, span plant.Span) ([]plant.Revision, error) {
-	from, to := ends(span)
-	revisions, err := rows(ctx, l.db.read, func(r *sql.Rows) (plant.Revision, error) {
-		var v plant.Revision
-		err := r.Scan(&v.Line, &v.Shift, &v.Number, &v.At, &v.Reason)
-		return v, err
-	}, "SELECT line, shift, number, at, reason FROM revisions WHERE (line = ?1 OR ?1 = '') AND shift >= ?2 AND shift < ?3 ORDER BY shift, line", line, from, to)
-	return revisions, l.db.explain("read revisions from", err)
-}
-
 // Audit is one entry of the audit log: who changed what, when, from what to
 // what.
 type Audit struct {

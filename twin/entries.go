@@ -1,0 +1,335 @@
+package twin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"linetwin/plant"
+)
+
+// loadEntries brings what was said into memory.
+func (t *Twin) loadEntries(ctx context.Context) error {
+	all, err := t.opts.Ledger.Entries(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("entries: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.said.Store(newBook(all))
+	return nil
+}
+
+// Refusal is why an entry is not taken.
+type Refusal []plant.Fault
+
+func (r Refusal) Error() string {
+	texts := make([]string, len(r))
+	for i, f := range r {
+		texts[i] = f.String()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Faults gives what is wrong.
+func (r Refusal) Faults() []plant.Fault { return r }
+
+// Entries gives what was said of a kind and key, the newest first; an empty kind
+// or key means all.
+func (t *Twin) Entries(kind plant.EntryKind, key string) []plant.Entry {
+	found := []plant.Entry{}
+	for _, e := range t.said.Load().entries {
+		if (kind == "" || e.Kind == kind) && (key == "" || e.Key == key) {
+			found = append(found, e)
+		}
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// Tell takes what somebody says, and gives it as the ledger keeps it; an entry
+// that Undoes another one needs nothing else but By. What it changes is computed
+// again at once; shifts that are closed get a revision with it as the reason.
+// The error is a Refusal where the entry is wrong, plant.ErrNotFound or
+// plant.ErrConflict where there is nothing to undo.
+func (t *Twin) Tell(ctx context.Context, e plant.Entry) (plant.Entry, error) {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	e, err := t.checked(e)
+	if err != nil {
+		return plant.Entry{}, err
+	}
+	return t.keep(ctx, e)
+}
+
+// checked gives an entry as it would be kept.
+func (t *Twin) checked(e plant.Entry) (plant.Entry, error) {
+	e.ID, e.Said = 0, t.now()
+	if e.Undoes != 0 {
+		u, err := t.undoing(e.Undoes)
+		if err != nil {
+			return e, err
+		}
+		u.By, u.Why, u.Said = e.By, e.Why, e.Said
+		if faults := u.Check(); len(faults) > 0 {
+			return e, Refusal(faults)
+		}
+		return u, nil
+	}
+	if faults := t.check(&e); len(faults) > 0 {
+		return e, Refusal(faults)
+	}
+	return e, nil
+}
+
+// undoing gives the entry that takes one back.
+func (t *Twin) undoing(id uint64) (plant.Entry, error) {
+	b := t.said.Load()
+	i, ok := slices.BinarySearchFunc(b.entries, id, func(e plant.Entry, id uint64) int { return cmp.Compare(e.ID, id) })
+	switch {
+	case !ok:
+		return plant.Entry{}, fmt.Errorf("entry %d: %w", id, plant.ErrNotFound)
+	case b.entries[i].Undoes != 0:
+		return plant.Entry{}, fmt.Errorf("entry %d: %w, it is an undo; say again what it took back", id, plant.ErrConflict)
+	case b.undone[id] != 0:
+		return plant.Entry{}, fmt.Errorf("entry %d: %w, entry %d has undone it", id, plant.ErrConflict, b.undone[id])
+	}
+	e := b.entries[i]
+	e.ID, e.Value, e.Undoes = 0, nil, id
+	return e, nil
+}
+
+// keep appends an entry that was checked and has what it changes computed anew.
+func (t *Twin) keep(ctx context.Context, e plant.Entry) (plant.Entry, error) {
+	e, err := t.opts.Ledger.AddEntry(ctx, e)
+	if err != nil {
+		return plant.Entry{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.said.Load()
+	after := newBook(append(before.entries[:len(before.entries):len(before.entries)], e))
+	t.said.Store(after)
+	why := fmt.Sprintf("entry %d of %s: %s %s", e.ID, e.By, e.Kind, e.Key)
+	if e.Why != "" {
+		why += ": " + e.Why
+	}
+	for _, a := range t.touches(&e, before, after) {
+		a.line.restated(a.from, why)
+		a.line.version++
+		for _, m := range a.fold {
+			m.track.markDirty(max(a.from, t.now().Add(-memory)))
+		}
+	}
+	return e, nil
+}
+
+// Preview tells what an entry would change, without taking it: the closed and
+// running shifts in memory whose figures would be others. What follows from
+// folding again (whether a counter's step is believed) is not in it. Errors are
+// as Tell's.
+func (t *Twin) Preview(e plant.Entry) ([]plant.Effect, error) {
+	e, err := t.checked(e)
+	if err != nil {
+		return nil, err
+	}
+	return t.effects(e), nil
+}
+
+// Results gives what was published or restated at a time or after it, at most
+// so many, in that order.
+func (t *Twin) Results(ctx context.Context, since plant.Time, most int) ([]plant.Result, error) {
+	return t.opts.Ledger.ResultsSince(ctx, since, most)
+}
+
+func (t *Twin) effects(e plant.Entry) []plant.Effect {
+	now := t.now()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	before := t.said.Load()
+	e.ID = ^uint64(0) // behind all others
+	after := newBook(append(before.entries[:len(before.entries):len(before.entries)], e))
+	effects := []plant.Effect{}
+	for _, a := range t.touches(&e, before, after) {
+		span := plant.Span{From: max(a.from, now.Add(-memory)), To: now}
+		trial := a.line.with(&t.cfg, after)
+		known := a.line.known(now, t.cfg.LateAfter)
+		shifts := map[plant.Time]*plant.Effect{}
+		look := func(l *line, put func(f *plant.Effect, figures *plant.Figures)) {
+			for _, s := range l.shifts(span) {
+				f := l.window(plant.Span{From: s.From, To: min(s.To, known)}).Figures()
+				f.Shift, f.Day = s.Name, s.Day
+				one := shifts[s.From]
+				if one == nil {
+					one = &plant.Effect{Line: l.cfg.ID, Shift: s.From}
+					shifts[s.From] = one
+				}
+				put(one, &f)
+			}
+		}
+		look(a.line, func(f *plant.Effect, figures *plant.Figures) { f.Before = figures })
+		look(trial, func(f *plant.Effect, figures *plant.Figures) { f.After = figures })
+		for _, one := range shifts {
+			if !reflect.DeepEqual(one.Before, one.After) {
+				effects = append(effects, *one)
+			}
+		}
+	}
+	slices.SortFunc(effects, func(a, b plant.Effect) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Shift, b.Shift))
+	})
+	return effects
+}
+
+// with gives the line as it would be with another book.
+func (l *line) with(cfg *Config, b *book) *line {
+	trial := *l
+	trial.book = new(atomic.Pointer[book])
+	trial.book.Store(b)
+	trial.rules.Ideal = ideals(cfg, l.cfg.Bottleneck, trial.book)
+	return &trial
+}
+
+// touched is what an entry changes of a line: its figures from a time on, and
+// the machines that are to be folded again.
+type touched struct {
+	line *line
+	from plant.Time
+	fold []*machine
+}
+
+// touches tells what an entry changes.
+func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
+	var all []touched
+	for _, l := range t.lines {
+		a := touched{line: l, from: e.From}
+		switch e.Kind {
+		case plant.EntryIdealCycle:
+			_, id, _ := cutKey(e.Key)
+			m := t.machines[id]
+			if m == nil || m.line != l {
+				continue
+			}
+			a.fold = []*machine{m}
+		case plant.EntryCalendar:
+			if l.cfg.Calendar != e.Key {
+				continue
+			}
+		case plant.EntrySwitches:
+			if l.cfg.ID != e.Key {
+				continue
+			}
+		case plant.EntryOrder:
+			from, ok := orderFrom(l.cfg.ID, e.Key, before, after)
+			if !ok {
+				continue
+			}
+			a.from = from
+		default:
+			continue // words about a stop change no figures
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// orderFrom gives the earliest start of an order on a line, as it was and as it
+// is.
+func orderFrom(line, id string, books ...*book) (from plant.Time, any bool) {
+	for _, b := range books {
+		for _, o := range b.orders[line] {
+			if o.ID == id && o.From != 0 && (!any || o.From < from) {
+				from, any = o.From, true
+			}
+		}
+	}
+	return from, any
+}
+
+// check tells what is wrong with an entry in this plant.
+func (t *Twin) check(e *plant.Entry) []plant.Fault {
+	faults := e.Check()
+	if len(faults) > 0 {
+		return faults
+	}
+	if e.From != e.From.Floor(time.Minute) {
+		faults = append(faults, plant.Fault{Key: "from", Found: e.From.String(), Allowed: "a whole minute"})
+	}
+	switch e.Kind {
+	case plant.EntryIdealCycle:
+		product, machine, ok := cutKey(e.Key)
+		if !ok || t.machines[machine] == nil || !t.knowsProduct(product) {
+			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "product/machine; products: " + strings.Join(t.productIDs(), ", ") + "; machines: " + strings.Join(t.machineIDs(), ", ")})
+		}
+	case plant.EntryCalendar:
+		if _, ok := t.cfg.Calendars[e.Key]; !ok {
+			var names []string
+			for n := range t.cfg.Calendars {
+				names = append(names, n)
+			}
+			slices.Sort(names)
+			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "one of calendars: " + strings.Join(names, ", ")})
+		}
+	case plant.EntrySwitches:
+		if t.lineByID[e.Key] == nil {
+			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "one of the lines: " + strings.Join(t.lineIDs(), ", ")})
+		}
+	case plant.EntryOrder:
+		faults = append(faults, t.checkOrder(e)...)
+	case plant.EntryStop:
+		machine, _, ok := strings.Cut(e.Key, "@")
+		if !ok || t.machines[machine] == nil {
+			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "the id of a stop: machine@time of its start"})
+		}
+	}
+	return faults
+}
+
+func (t *Twin) checkOrder(e *plant.Entry) []plant.Fault {
+	o, _ := plant.Said[plant.Order](e)
+	if len(e.Value) == 0 {
+		return nil
+	}
+	var faults []plant.Fault
+	if t.lineByID[o.Line] == nil {
+		faults = append(faults, plant.Fault{Key: "value.line", Found: o.Line, Allowed: "one of the lines: " + strings.Join(t.lineIDs(), ", ")})
+	}
+	if !t.knowsProduct(o.Product) {
+		faults = append(faults, plant.Fault{Key: "value.product", Found: o.Product, Allowed: "one of products: " + strings.Join(t.productIDs(), ", ")})
+	}
+	if o.From != o.From.Floor(time.Minute) || o.To != o.To.Floor(time.Minute) {
+		faults = append(faults, plant.Fault{Key: "value.from", Found: o.From.String() + " to " + o.To.String(), Allowed: "whole minutes"})
+	}
+	return faults
+}
+
+func (t *Twin) knowsProduct(id string) bool { return slices.Contains(t.productIDs(), id) }
+
+func (t *Twin) productIDs() []string {
+	var ids []string
+	for i := range t.cfg.Products {
+		ids = append(ids, t.cfg.Products[i].ID)
+	}
+	return ids
+}
+
+func (t *Twin) machineIDs() []string {
+	var ids []string
+	for _, m := range t.machineList() {
+		ids = append(ids, m.cfg.ID)
+	}
+	return ids
+}
+
+func (t *Twin) lineIDs() []string {
+	var ids []string
+	for _, l := range t.lines {
+		ids = append(ids, l.cfg.ID)
+	}
+	return ids
+}

@@ -1,0 +1,245 @@
+package twin_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"linetwin/plant"
+)
+
+// worked is a line that made 30 pieces a minute for a whole shift and ten
+// minutes more, and is told things afterwards.
+type worked struct {
+	*rig
+	shift plant.Span
+}
+
+func newWorked(t *testing.T) *worked {
+	w := &worked{rig: newRig(t), shift: plant.Span{From: begin, To: begin.Add(8 * time.Hour)}}
+	s := newTeller(w.rig)
+	end := w.shift.To.Add(10 * time.Minute)
+	w.setClock(end)
+	for at := begin; at <= end; at = at.Add(time.Minute) {
+		for _, m := range []string{"feed", "press", "pack"} {
+			v := map[string]plant.Value{"good": plant.Integer(at.Sub(begin).Milliseconds() / 2000)}
+			switch {
+			case at == begin:
+				v["state"] = plant.Integer(6)
+			case m == "press" && at == begin.Add(time.Hour): // held for 3 minutes
+				v["state"] = plant.Integer(11)
+			case m == "press" && at == begin.Add(time.Hour+3*time.Minute):
+				v["state"] = plant.Integer(6)
+			}
+			w.twin.Batch(s.batch(m, at, v))
+		}
+	}
+	w.revision(0)
+	return w
+}
+
+// figures gives those of the shift.
+func (w *worked) figures() plant.Figures {
+	w.t.Helper()
+	fs, err := w.twin.Figures(context.Background(), "line", w.shift, "shift")
+	if err != nil || len(fs) != 1 {
+		w.t.Fatalf("%v %v", fs, err)
+	}
+	return fs[0]
+}
+
+// revision waits until the shift is published with a revision; the clock goes
+// on in steps, for what settles is a matter of its time.
+func (w *worked) revision(n int) plant.Figures {
+	w.t.Helper()
+	var f plant.Figures
+	w.eventually("the shift is published", func() bool {
+		w.setClock(plant.At(w.clock()).Add(5 * time.Second))
+		f = w.figures()
+		return !f.Provisional && f.Revision == n
+	})
+	return f
+}
+
+func (w *worked) tell(kind plant.EntryKind, key string, from plant.Time, value string) plant.Entry {
+	w.t.Helper()
+	e := plant.Entry{By: "li.wei", Why: "told so", Kind: kind, Key: key, From: from, Value: plant.RawJSON(value)}
+	effects, err := w.twin.Preview(e)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	before := w.figures()
+	kept, err := w.twin.Tell(context.Background(), e)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	after := w.figures()
+	// What was foretold of the shift is what came.
+	var told *plant.Effect
+	for i := range effects {
+		if effects[i].Shift == w.shift.From {
+			told = &effects[i]
+		}
+	}
+	same := func(a, b plant.Figures) bool {
+		a.Span, a.Provisional, a.Revision, a.Shift, a.Day = b.Span, b.Provisional, b.Revision, b.Shift, b.Day
+		return reflect.DeepEqual(a, b)
+	}
+	switch {
+	case told == nil && !same(before, after):
+		w.t.Errorf("%s: no change was foretold, and there is one", kind)
+	case told != nil && (!same(*told.Before, before) || !same(*told.After, after)):
+		w.t.Errorf("%s: foretold was %+v, there is %+v", kind, told.After, after)
+	}
+	return kept
+}
+
+// TestEntriesRestate: what somebody says changes the figures from its time on
+// and nothing else, closed shifts get a revision with it as the reason, and an
+// undo brings back what was.
+func TestEntriesRestate(t *testing.T) {
+	half := begin.Add(4 * time.Hour)
+	for _, c := range []struct {
+		name, key, value string
+		kind             plant.EntryKind
+		from             plant.Time
+		revised          bool
+		check            func(t *testing.T, before, after plant.Figures)
+	}{
+		{"ideal cycle from the middle on", "C16/press", `{"cycle": "1s"}`, plant.EntryIdealCycle, half, true, func(t *testing.T, before, after plant.Figures) {
+			// 2 s before; 30 pieces a minute for 4 h less the break of 30 min
+			if d := before.Losses.Productive - after.Losses.Productive; d != 6300 {
+				t.Errorf("productive time is less by %g s, want 6300", d)
+			}
+			if after.Good != before.Good || *after.Availability != *before.Availability {
+				t.Errorf("%+v, was %+v", after, before)
+			}
+		}},
+		{"ideal cycle of what is not made", "C32/press", `{"cycle": "1s"}`, plant.EntryIdealCycle, 0, false, nil},
+		{"threshold of small stops", "line", `{"small_stop": "5m"}`, plant.EntrySwitches, 0, true, func(t *testing.T, before, after plant.Figures) {
+			if before.Losses.UnplannedStop != 180 || after.Losses.UnplannedStop != 0 || after.Losses.SmallStop != 180 || after.Stops != 0 || after.SmallStops != 1 {
+				t.Errorf("stops %+v, were %+v", after.Losses, before.Losses)
+			}
+		}},
+		{"threshold after the stop", "line", `{"small_stop": "5m"}`, plant.EntrySwitches, half, false, nil},
+		{"threshold while it lasts", "line", `{"small_stop": "5m"}`, plant.EntrySwitches, begin.Add(time.Hour + time.Minute), false, nil},
+		{"time without an order", "line", `{"no_order_as_schedule": true}`, plant.EntrySwitches, half, true, func(t *testing.T, before, after plant.Figures) {
+			if after.PlannedS != 4*3600 {
+				t.Errorf("planned %v, was %v", after.PlannedS, before.PlannedS)
+			}
+		}},
+		{"an order", "4711", `{"id": "4711", "line": "line", "product": "C16", "quantity": 5000, "from": "2026-03-02T00:00:00Z"}`, plant.EntryOrder, 0, false, nil},
+		{"an order of another product", "4712", `{"id": "4712", "line": "line", "product": "C32", "quantity": 5000, "from": "2026-03-02T02:00:00Z", "to": null}`, plant.EntryOrder, 0, true, func(t *testing.T, before, after plant.Figures) {
+			if after.Good != before.Good || reflect.DeepEqual(after.OEE, before.OEE) {
+				t.Errorf("%+v, was %+v", after, before)
+			}
+		}},
+		{"a reason", "press@2026-03-01T23:00:00.000Z", `{"reason": "jam", "comment": "feeder"}`, plant.EntryStop, 0, false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorked(t)
+			before := w.figures()
+			e := w.tell(c.kind, c.key, c.from, c.value)
+			if !c.revised {
+				w.setClock(plant.At(w.clock()).Add(time.Minute))
+				if after := w.revision(0); !reflect.DeepEqual(after.OEE, before.OEE) {
+					t.Errorf("OEE %v, was %v", after.OEE, before.OEE)
+				}
+				return
+			}
+			after := w.revision(1)
+			c.check(t, before, after)
+			w.eventually("the ledger has it", func() bool {
+				rs, err := w.ledger.Results(context.Background(), "line", plant.Span{From: begin, To: begin + 1})
+				return err == nil && len(rs) == 2 && strings.Contains(rs[1].Reason, "li.wei: "+string(c.kind)+" "+c.key+": told so")
+			})
+			w.close()
+			w.start()
+			if again := w.revision(1); !reflect.DeepEqual(again.OEE, after.OEE) {
+				t.Errorf("OEE after a restart %v, was %v", again.OEE, after.OEE)
+			}
+			if _, err := w.twin.Tell(context.Background(), plant.Entry{Undoes: e.ID, By: "li.wei", Why: "was wrong"}); err != nil {
+				t.Fatal(err)
+			}
+			back := w.revision(2)
+			if before.Revision = 2; !reflect.DeepEqual(back, before) {
+				t.Errorf("after the undo %+v, was %+v", back, before)
+			}
+			if _, err := w.twin.Tell(context.Background(), plant.Entry{Undoes: e.ID, By: "li.wei"}); !errors.Is(err, plant.ErrConflict) {
+				t.Errorf("undone twice: %v", err)
+			}
+		})
+	}
+}
+
+// TestEntriesAreChecked: what is wrong is refused with what is allowed, and
+// nothing of it is kept.
+func TestEntriesAreChecked(t *testing.T) {
+	r := newRig(t)
+	for _, c := range []struct {
+		e    plant.Entry
+		want string
+	}{
+		{plant.Entry{}, "kind: missing, allowed: ideal_cycle, calendar, switches, order, stop"},
+		{plant.Entry{Kind: "x", By: "a", Key: "k"}, "kind: found x"},
+		{plant.Entry{Kind: plant.EntryStop, Key: "press@x"}, "by: missing"},
+		{plant.Entry{Kind: plant.EntryStop, By: "a"}, "key: missing"},
+		{plant.Entry{Kind: plant.EntryStop, By: "a", Key: "x"}, "key: found x, allowed: the id of a stop"},
+		{plant.Entry{Kind: plant.EntryStop, By: "a", Key: "press@x", Value: plant.RawJSON(`{"reson": "jam"}`)}, `value: found {"reson": "jam"}, allowed: the value of stop: unknown field "reson"`},
+		{plant.Entry{Kind: plant.EntryIdealCycle, By: "a", Key: "C16/nobody", Value: plant.RawJSON(`{"cycle": "1s"}`)}, "key: found C16/nobody, allowed: product/machine; products: C16"},
+		{plant.Entry{Kind: plant.EntryIdealCycle, By: "a", Key: "C16/press", Value: plant.RawJSON(`{"cycle": "-1s"}`)}, "value.cycle: found -1s"},
+		{plant.Entry{Kind: plant.EntryIdealCycle, By: "a", Key: "C16/press", Value: plant.RawJSON(`{"cycle": 1.8}`)}, "value: found"},
+		{plant.Entry{Kind: plant.EntryIdealCycle, By: "a", Key: "C16/press", From: begin + 1, Value: plant.RawJSON(`{"cycle": "1s"}`)}, "from: found 2026-03-01T22:00:00.000Z, allowed: a whole minute"},
+		{plant.Entry{Kind: plant.EntryCalendar, By: "a", Key: "nobody"}, "key: found nobody, allowed: one of calendars"},
+		{plant.Entry{Kind: plant.EntryCalendar, By: "a", Key: "shifts", Value: plant.RawJSON(`{"zone": "Asia/Shanghai", "shifts": [{"name": "x", "start": "25:00", "length": "8h"}]}`)}, `value.shifts[0].start: found "25:00"`},
+		{plant.Entry{Kind: plant.EntrySwitches, By: "a", Key: "nobody"}, "key: found nobody, allowed: one of the lines: line"},
+		{plant.Entry{Kind: plant.EntryOrder, By: "a", Key: "1", Value: plant.RawJSON(`{"id": "2", "line": "line", "product": "C16", "quantity": -1}`)}, "value.id: found 2"},
+		{plant.Entry{Kind: plant.EntryOrder, By: "a", Key: "1", Value: plant.RawJSON(`{"id": "1", "line": "nobody", "product": "C16", "quantity": 1}`)}, "value.line: found nobody"},
+	} {
+		_, err := r.twin.Tell(context.Background(), c.e)
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %s", c.e, err, c.want)
+		}
+	}
+	if n := len(r.twin.Entries("", "")); n != 0 {
+		t.Errorf("%d entries are kept", n)
+	}
+	if _, err := r.twin.Tell(context.Background(), plant.Entry{Undoes: 7, By: "a"}); !errors.Is(err, plant.ErrNotFound) {
+		t.Errorf("undo of nothing: %v", err)
+	}
+}
+
+// TestSplitByOrderAndWeek: splits sum to the whole, and pieces before, between
+// and after orders are of none.
+func TestSplitByOrderAndWeek(t *testing.T) {
+	w := newWorked(t)
+	at := func(h time.Duration) string { return begin.Add(h * time.Hour).String() }
+	w.tell(plant.EntryOrder, "1", 0, `{"id": "1", "line": "line", "product": "C16", "quantity": 1000, "from": "`+at(1)+`", "to": "`+at(3)+`"}`)
+	w.tell(plant.EntryOrder, "2", 0, `{"id": "2", "line": "line", "product": "C32", "quantity": 1000, "from": "`+at(5)+`"}`)
+	whole := w.figures()
+	good := func(by string) (sum int64, names []string) {
+		fs, err := w.twin.Figures(context.Background(), "line", w.shift, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fs {
+			sum += f.Good
+			names = append(names, f.Order+f.Week)
+		}
+		return sum, names
+	}
+	if sum, names := good("order"); sum != whole.Good || !reflect.DeepEqual(names, []string{"", "1", "2"}) {
+		t.Errorf("by order %d pieces of %q, want %d", sum, names, whole.Good)
+	}
+	if sum, names := good("week"); sum != whole.Good || !reflect.DeepEqual(names, []string{"2026-W10"}) {
+		t.Errorf("by week %d pieces of %q, want %d", sum, names, whole.Good)
+	}
+	fs, err := w.twin.Figures(context.Background(), "line", plant.Span{From: begin.Add(-200 * time.Hour), To: w.shift.To}, "week")
+	if err != nil || len(fs) != 3 || fs[2].From != plant.At(time.Date(2026, 3, 1, 16, 0, 0, 0, time.UTC)) || fs[0].Week != "2026-W08" {
+		t.Errorf("three weeks in Shanghai: %+v, %v", fs, err)
+	}
+}
