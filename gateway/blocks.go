@@ -183,13 +183,14 @@ func (c *committer) overCaps(put []*block, now time.Time) []*block {
 		}
 	}
 	oldest := plant.At(now.Add(-c.cfg.Buffer.MaxAge))
+	old := c.steady()
 	total := c.stored
 	for _, b := range put {
 		total += int64(b.bytes)
 	}
 	var victims []*block
 	for _, b := range c.blocks {
-		aged := b.info.kept < oldest && b.info.kept.Std().Unix() > readingsStamp
+		aged := old && b.info.kept < oldest && b.info.kept.Std().Unix() > readingsStamp
 		if total <= limit && !aged {
 			break
 		}

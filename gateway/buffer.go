@@ -41,6 +41,9 @@ type buffer struct {
 	toDisk chan struct{} // a commit, an acknowledgement or a damaged block waits
 	toSend chan struct{} // backlog may be sent
 
+	clock  func() time.Time
+	steady func() bool // the clock may decide on what is too old
+
 	freeSpace func(folder string) (int64, bool)
 
 	mu           sync.Mutex
@@ -58,6 +61,8 @@ type buffer struct {
 	flight       flight
 	online       bool
 	closed       bool
+
+	placing
 
 	made, storedReadings, waiting uint64
 	dropped                       uint64
@@ -106,7 +111,7 @@ func (b *block) numbers() plant.Range {
 // append numbers b, or its parts, and queues them. With live they are offered
 // to the wire at once. It does not wait for anything.
 func (q *buffer) append(b *plant.Batch, live bool) {
-	now := time.Now()
+	now := q.clock()
 	q.mu.Lock()
 	for _, p := range split(b) {
 		q.push(p, live, now)
@@ -148,7 +153,7 @@ func (q *buffer) push(b *plant.Batch, live bool, now time.Time) {
 	q.fresh.add(held)
 	q.made += uint64(len(b.Readings))
 	q.waiting += uint64(len(b.Readings))
-	if live && q.online {
+	if live && q.online && q.hold == 0 {
 		select {
 		case q.live <- b:
 			q.flight.sentLive(b.Sequence, now)
@@ -298,6 +303,9 @@ func (q *buffer) acked(r plant.Range) {
 func (q *buffer) linked(online bool) {
 	q.mu.Lock()
 	if q.online != online {
+		if !online {
+			q.apart = q.unsentFrom()
+		}
 		q.online = online
 		q.flight.reset()
 		q.scan = 0

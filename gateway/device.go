@@ -27,6 +27,7 @@ type device struct {
 	looked  plant.Time      // up to where the last round went
 	sent    time.Time       // when the last batch was made
 	link    plant.Link
+	moved   int // moves of the clock that were followed
 
 	stop  context.CancelFunc // ends run; nil until start
 	ended chan struct{}      // closed when run has returned
@@ -126,9 +127,16 @@ func (d *device) recovered() {
 // moves the claim, which goes out with the next batch or heartbeat.
 func (d *device) take(round plant.Round, now time.Time) {
 	d.gateway.read.Add(uint64(len(round.Readings)))
+	d.gateway.timeline.RLock()
+	defer d.gateway.timeline.RUnlock()
+	moved := d.follow(&round, now)
 	d.mu.Lock()
 	kept := d.filter.pass(round.Readings[:0], round.Readings, round.Through)
+	if moved {
+		kept = d.filter.again(kept, round.Through)
+	}
 	d.mu.Unlock()
+	d.mark(kept)
 	if d.through == 0 || round.Through < d.through {
 		// The first look, or a clock set back: nobody knows what was before.
 		d.through = round.Through

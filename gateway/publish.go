@@ -57,7 +57,7 @@ func (p *publisher) sendLive(b *plant.Batch) {
 // is kept and tried again after the resend time-out, so that it holds up no
 // other one.
 func (p *publisher) publish(b *plant.Batch) error {
-	err := p.wire.Publish(b)
+	err := p.wire.Publish(p.buffer.place(b))
 	if errors.Is(err, plant.ErrOffline) {
 		return err
 	}
@@ -107,7 +107,7 @@ func (q *buffer) candidate(window int) (candidate, bool) {
 		n = free
 	}
 	q.scan = n
-	if n >= q.next {
+	if n >= q.next || q.hold != 0 && n >= q.hold {
 		return candidate{}, false
 	}
 	if n >= q.pendingFirst {

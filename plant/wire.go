@@ -103,5 +103,8 @@ type GatewayStatus struct {
 	// gateway goes on with what it had read before.
 	SettingsError string `json:"settings_error,omitempty"`
 
+	// Clock is how its clock stands; nil where the gateway does not tell.
+	Clock *ClockStatus `json:"clock,omitempty"`
+
 	Devices []DeviceStatus `json:"devices"`
 }
