@@ -29,7 +29,8 @@ const (
 // wrong, a move says by how much, and what was made on it and has not left the
 // gateway is moved as a whole.
 type Clock struct {
-	read   func() (wall time.Time, mono time.Duration)
+	start  time.Time
+	read   func() (wall time.Time, mono time.Duration) // mono: since start
 	synced func() bool
 	log    *slog.Logger
 
@@ -80,14 +81,14 @@ func (m move) apply(t plant.Time) plant.Time {
 // NewClock gives a clock that reads the system's; it starts nothing.
 func NewClock(log *slog.Logger) *Clock {
 	start := time.Now()
-	return newClock(func() (time.Time, time.Duration) {
+	return newClock(start, func() (time.Time, time.Duration) {
 		now := time.Now()
 		return now, now.Sub(start)
 	}, synchronised, log)
 }
 
-func newClock(read func() (time.Time, time.Duration), synced func() bool, log *slog.Logger) *Clock {
-	c := &Clock{read: read, synced: synced, log: log}
+func newClock(start time.Time, read func() (time.Time, time.Duration), synced func() bool, log *slog.Logger) *Clock {
+	c := &Clock{start: start, read: read, synced: synced, log: log}
 	c.wall, c.looked = read()
 	c.anchor, c.at = c.wall, c.looked
 	c.unset = c.wall.Unix() < clockBegins
@@ -100,6 +101,15 @@ func (c *Clock) Now() time.Time {
 	defer c.mu.Unlock()
 	mono := c.look()
 	return c.ownAt(mono)
+}
+
+// At gives own time at t, which time.Now gave a short while ago: the part of it
+// that no setting of the system's clock touches tells when that was.
+func (c *Clock) At(t time.Time) plant.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+	return plant.At(c.ownAt(t.Sub(c.start)))
 }
 
 func (c *Clock) stamp() plant.Time { return plant.Stamp(c.Now()) }

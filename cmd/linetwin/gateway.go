@@ -59,13 +59,16 @@ type gatewayRole struct {
 
 func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 	own := log.With("gateway", cfg.Gateway)
-	opener := connectors.NewOpener(connectors.Options{Log: own, PKI: &opcua.PKI{Folder: cfg.Certificates, Log: own}})
+	clock := gateway.NewClock(own)
+	opener := connectors.NewOpener(connectors.Options{Log: own, At: clock.At, PKI: &opcua.PKI{Folder: cfg.Certificates, Log: own}})
 	sources, err := opener.Open(cfg.Devices)
 	if err != nil {
 		return nil, err
 	}
 	cfg.Config.Version = version
-	core, err := gateway.New(cfg.Config, gatewayDevices(sources), log)
+	of := cfg.Config
+	of.Clock = clock
+	core, err := gateway.New(of, gatewayDevices(sources), log)
 	if err != nil {
 		return nil, err
 	}

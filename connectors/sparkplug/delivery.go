@@ -77,6 +77,8 @@ func appendRebirth(b []byte, now uint64) []byte {
 type command struct {
 	rebirth bool
 	ack     *plant.Acknowledgement
+	session string
+	time    *hostTime
 	refused []string // names of metrics that somebody wanted to write
 }
 
@@ -90,6 +92,7 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 	ack := plant.Acknowledgement{Gateway: gateway}
 	var beyond string
 	var through bool
+	var at hostTime
 	for i := range p.metrics {
 		m := &p.metrics[i]
 		switch name := string(m.name); name {
@@ -101,6 +104,11 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			ack.Through, through = m.bits, m.field == metricFieldLong || m.field == metricFieldInt
 		case metricBeyond:
 			beyond = string(m.bytes)
+		case metricAsked:
+			at.asked = m.bits
+		case metricHostTime:
+			at.time = m.bits
+			c.time = &at
 		default:
 			if name == "" {
 				name = "alias " + strconv.FormatUint(m.alias, 10)
@@ -108,6 +116,7 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			c.refused = append(c.refused, name)
 		}
 	}
+	c.session = ack.Session
 	if !through {
 		return c, nil
 	}

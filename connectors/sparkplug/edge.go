@@ -31,6 +31,7 @@ type Edge struct {
 	cfg  EdgeConfig
 	node Node
 	log  *slog.Logger
+	made time.Time // when what is asked of the host begins to count
 
 	online atomic.Bool
 	counts edgeCounts
@@ -81,6 +82,7 @@ func NewEdge(cfg EdgeConfig, node Node, log *slog.Logger) (*Edge, error) {
 		control: 1<<20 + uint64(rand.N(1<<27))*4,
 		bdSeq:   uint8(rand.N(256)),
 		devices: map[string]*edgeDevice{},
+		made:    time.Now(),
 		why:     plant.ErrOffline,
 	}, nil
 }
@@ -273,6 +275,9 @@ func (s *edgeSession) handle(m inbound) error {
 	if c.ack != nil && s.cfg.Acknowledge == AcknowledgeHost {
 		s.node.Acknowledge(*c.ack)
 	}
+	if c.time != nil {
+		s.tellTime(c.time, c.session)
+	}
 	if c.rebirth && s.born && s.rebirth == nil {
 		s.rebirth = time.After(rebirthPause - time.Since(s.bornAt))
 	}
@@ -329,6 +334,7 @@ func (s *edgeSession) announce() error {
 	s.bornAt = time.Now()
 	if !s.born {
 		s.born = true
+		s.awaitTime()
 		s.counts.connects.Add(1)
 		s.log.Info("online", "broker", s.link.broker)
 		s.online.Store(true)

@@ -326,6 +326,7 @@ func (g *gateway) tell() {
 // node's own.
 func (g *gateway) nodeData(p *payload) {
 	if g.ours() {
+		g.answerTime(p)
 		g.status(p)
 	} else if d := g.devices[""]; d != nil {
 		g.deviceData(d, p)
