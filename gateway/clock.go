@@ -81,13 +81,16 @@ func (m move) apply(t plant.Time) plant.Time {
 // NewClock gives a clock that reads the system's; it starts nothing.
 func NewClock(log *slog.Logger) *Clock {
 	start := time.Now()
-	return newClock(start, func() (time.Time, time.Duration) {
+	return ClockOf(start, func() (time.Time, time.Duration) {
 		now := time.Now()
 		return now, now.Sub(start)
 	}, synchronised, log)
 }
 
-func newClock(start time.Time, read func() (time.Time, time.Duration), synced func() bool, log *slog.Logger) *Clock {
+// ClockOf gives a clock that reads another one: its wall clock, and the time
+// since start that no setting touches. synced tells whether the wall clock is
+// kept by NTP or the like.
+func ClockOf(start time.Time, read func() (time.Time, time.Duration), synced func() bool, log *slog.Logger) *Clock {
 	c := &Clock{start: start, read: read, synced: synced, log: log}
 	c.wall, c.looked = read()
 	c.anchor, c.at = c.wall, c.looked

@@ -150,9 +150,10 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 		case <-tick.C:
 		}
 		for _, m := range t.machineList() {
-			t.mu.RLock()
+			t.mu.Lock()
+			m.arrive(t.now())
 			dirty, loaded := m.track.dirty, m.loaded
-			t.mu.RUnlock()
+			t.mu.Unlock()
 			if loaded && dirty == 0 {
 				continue
 			}
@@ -260,6 +261,7 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 	for _, b := range waiting {
 		end = max(end, b.Complete.To)
 	}
+	end = min(end, t.now().Add(ahead))
 	for at := from; at <= end; at = at.Add(restateChunk) {
 		span := plant.Span{From: at, To: min(at.Add(restateChunk), end+plant.Millisecond)}
 		rec, err := t.opts.History.Record(ctx, m.cfg.ID, m.roleSignals, span)
@@ -287,11 +289,11 @@ func feed(k *track, m *machine, rec plant.Record, waiting []*plant.Batch, span p
 	for _, c := range rec.Complete {
 		claims.Add(plant.Span{From: max(c.From, span.From), To: min(c.To, span.To) + 1})
 	}
-	readings := rec.Readings
+	readings := slices.DeleteFunc(rec.Readings, func(r plant.Reading) bool { return r.Misplaced() })
 	for _, b := range waiting {
 		claims.Add(plant.Span{From: max(b.Complete.From, span.From), To: min(b.Complete.To, span.To) + 1})
 		for i := range b.Readings {
-			if r := &b.Readings[i]; span.Has(r.Time) && m.roles[r.Signal] != "" {
+			if r := &b.Readings[i]; span.Has(r.Time) && m.roles[r.Signal] != "" && !r.Misplaced() {
 				readings = append(readings, *r)
 			}
 		}
@@ -332,7 +334,7 @@ func (t *Twin) ledgerLoop(ctx context.Context) error {
 			pruned = now
 			t.mu.Lock()
 			for _, m := range t.machines {
-				m.track.prune(now.Add(-memory))
+				m.track.prune(min(now, m.track.head).Add(-memory))
 			}
 			t.mu.Unlock()
 		}

@@ -28,7 +28,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 	g.born(b, now)
 	for i := range b.Devices {
 		d := &b.Devices[i]
-		t.introducedLocked(d)
+		t.introducedLocked(d, now)
 		if m := t.machines[d.Machine]; m != nil {
 			if d.Online || m.gateway == "" { // it may have moved to another gateway
 				m.gateway = b.Gateway
@@ -40,7 +40,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 }
 
 // introducedLocked takes what signals a device has.
-func (t *Twin) introducedLocked(d *plant.DeviceBirth) {
+func (t *Twin) introducedLocked(d *plant.DeviceBirth, now plant.Time) {
 	known := t.signals[d.Machine]
 	if known == nil {
 		known = map[string]*signalNow{}
@@ -65,7 +65,7 @@ func (t *Twin) introducedLocked(d *plant.DeviceBirth) {
 		n.gone = n.gone || d.Online && !listed[name]
 	}
 	for _, r := range d.Last {
-		if n := known[r.Signal]; n != nil && r.Time > n.last.Time {
+		if n := known[r.Signal]; n != nil && (r.Time > n.last.Time || fromAhead(n.last.Time, now)) {
 			n.last, n.gone = r, false
 		}
 	}
@@ -116,7 +116,9 @@ func (t *Twin) Status(s plant.GatewayStatus) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gatewayLocked(s.Area, s.Gateway).told(s, now)
+	g := t.gatewayLocked(s.Area, s.Gateway)
+	g.told(s, now)
+	t.clockLocked(g)
 }
 
 // Batch takes a batch: it is queued for history and, without waiting for
@@ -128,12 +130,19 @@ func (t *Twin) Batch(b *plant.Batch) {
 	if m := t.machines[b.Machine]; m != nil { // the map is never changed
 		b.Line = m.line.cfg.ID
 	}
+	if t.untimed(b) {
+		misplaced(b, now)
+	}
 	if !t.hist.add(b) {
 		// The gateway keeps it and sends it again; it is applied all the same.
 		t.notice("history", "more waits for history than memory may hold; gateways keep the rest")
 	}
 	t.mu.Lock()
-	t.gatewayLocked(b.Area, b.Gateway).got(b, now)
+	g := t.gatewayLocked(b.Area, b.Gateway)
+	g.got(b, now)
+	if g.live.Foreign {
+		t.clockLocked(g)
+	}
 	alerts := t.signalsLocked(b, now)
 	if m := t.machines[b.Machine]; m != nil {
 		if why := m.take(b, now); why != "" {
@@ -162,7 +171,7 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 			n = &signalNow{signal: plant.Signal{Name: r.Signal, Kind: r.Value.Kind()}}
 			known[r.Signal] = n
 		}
-		if r.Time < n.last.Time {
+		if r.Time < n.last.Time && !fromAhead(n.last.Time, now) {
 			continue // backlog: what is newer is known
 		}
 		n.last, n.gone = *r, n.gone && b.Historical
@@ -170,7 +179,7 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 			shown = append(shown, t.signalLocked(b.Machine, n, now))
 		}
 		// What is long past raises no alarm now: nobody can act on it.
-		if now.Sub(r.Time) <= t.cfg.LateAfter {
+		if now.Sub(r.Time) <= t.cfg.LateAfter && !r.Misplaced() {
 			alerts = append(alerts, t.rules.Reading(b.Line, r)...)
 		}
 	}
@@ -196,12 +205,19 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 	}
 	var readings []plant.Reading
 	for i := range b.Readings {
-		if _, ok := m.roles[b.Readings[i].Signal]; ok && b.Readings[i].Time <= limit {
-			readings = append(readings, b.Readings[i])
+		r := &b.Readings[i]
+		if _, ok := m.roles[r.Signal]; !ok || r.Misplaced() {
+			continue
 		}
+		if r.Time > limit {
+			m.leave(r.Time)
+			continue
+		}
+		readings = append(readings, *r)
 	}
 	if claim.To > limit {
-		left = "its clock is ahead: data of " + claim.To.String() + " is in history only"
+		left = "its clock is ahead: data of " + claim.To.String() + " is in history only until then"
+		m.leave(max(claim.From, limit))
 		claim.To = limit
 	}
 	claim.From = max(claim.From, now.Add(-memory))
