@@ -67,6 +67,8 @@ type rig struct {
 	twin    *twin.Twin
 	stop    func()
 
+	elapsed func() time.Duration // nil: nothing looks for steps of the clock
+
 	mu  sync.Mutex
 	now plant.Time
 	ack plant.Acknowledgement
@@ -137,7 +139,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.history = &faultyHistory{History: h}
-	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: r.ledger, Log: log, Clock: r.clock}); err != nil {
+	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: r.ledger, Log: log, Clock: r.clock, Elapsed: r.elapsed}); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
