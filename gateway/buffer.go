@@ -111,10 +111,10 @@ func (b *block) numbers() plant.Range {
 // append numbers b, or its parts, and queues them. With live they are offered
 // to the wire at once. It does not wait for anything.
 func (q *buffer) append(b *plant.Batch, live bool) {
-	now := q.clock()
+	now, kept := time.Now(), plant.At(q.clock())
 	q.mu.Lock()
 	for _, p := range split(b) {
-		q.push(p, live, now)
+		q.push(p, live, now, kept)
 	}
 	late := q.full()
 	backlog := !live && q.online
@@ -144,11 +144,11 @@ func pendingLimit() int {
 	return pendingMax
 }
 
-func (q *buffer) push(b *plant.Batch, live bool, now time.Time) {
+func (q *buffer) push(b *plant.Batch, live bool, now time.Time, kept plant.Time) {
 	b.Sequence = q.next
 	q.next++
 	held := size{memory: heldSize(b)}
-	q.pending = append(q.pending, entry{b: b, size: held, kept: plant.At(now)})
+	q.pending = append(q.pending, entry{b: b, size: held, kept: kept})
 	q.pendingBytes.add(held)
 	q.fresh.add(held)
 	q.made += uint64(len(b.Readings))

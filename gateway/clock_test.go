@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"linetwin/plant"
 )
 
@@ -185,4 +187,66 @@ func TestClockTellsTheTwinsOffset(t *testing.T) {
 	if w.warned {
 		t.Error("0.6 s are warned of still")
 	}
+}
+
+// Whatever the wall clock does: what waits in the gateway until the twin has
+// spoken, and what left after that, is within a minute of its true time; own
+// time goes back only by moves.
+func TestClockPutsEverythingRight(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		type stamped struct {
+			own, truth plant.Time
+			moves      int
+			waits      bool
+		}
+		w := newWorld(t, time.Duration(rapid.Int64Range(-int64(30*24*time.Hour), int64(30*24*time.Hour)).Draw(rt, "start")))
+		begin := w.truth()
+		var made []stamped
+		var last plant.Time
+		spoken, moves := false, 0
+		look := func() {
+			s := stamped{own: plant.At(w.Now()), truth: w.truth(), moves: len(w.movesSince(0))}
+			s.waits = !w.settled() || !spoken
+			if s.own < last && s.moves == moves {
+				rt.Fatalf("own time went from %s to %s without a move", last, s.own)
+			}
+			last, moves = s.own, s.moves
+			made = append(made, s)
+		}
+		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 3).Draw(rt, "what") {
+			case 0:
+				w.off = time.Duration(rapid.SampledFrom([]int64{0, 1, -1, 30, -30, 600, -600, 86400, -86400}).Draw(rt, "off")) * time.Second
+			case 1:
+				w.word()
+				if !spoken {
+					spoken = true
+					w.left()
+				}
+			default:
+				for range rapid.IntRange(1, 50).Draw(rt, "looks") {
+					w.passed += 200 * time.Millisecond
+					look()
+					w.settle()
+				}
+			}
+			look()
+			w.passed += 10 * time.Millisecond
+			if spoken {
+				w.word() // it comes each second
+			}
+		}
+		w.word()
+		for i, s := range made {
+			at := s.own
+			if s.waits {
+				for _, m := range w.movesSince(s.moves) {
+					at = m.apply(at)
+				}
+			}
+			if off := at.Sub(s.truth); off.Abs() > time.Minute+100*time.Millisecond {
+				rt.Fatalf("stamp %d of %d, made %v after the start, is wrong by %v (waited %t)", i, len(made), s.truth.Sub(begin), off, s.waits)
+			}
+		}
+	})
 }

@@ -160,7 +160,7 @@ func (q *buffer) commitAll(ctx context.Context) {
 			continue
 		}
 		q.began(&q.committing)
-		err := c.commit(time.Now(), false)
+		err := c.commit(q.clock(), false)
 		q.mu.Lock()
 		q.committing = time.Time{}
 		was := q.commitFault

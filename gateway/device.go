@@ -161,6 +161,9 @@ func (d *device) send(kept []plant.Reading, through plant.Time, now time.Time) {
 		Complete: plant.Span{From: d.through, To: through},
 		Readings: append([]plant.Reading(nil), kept...),
 	}
+	if d.gateway.resigned {
+		b.Complete.From = b.Complete.To // of a time that is not known nobody claims anything
+	}
 	d.through, d.sent = through, now
 	d.gateway.buffer.append(&b, true)
 }

@@ -146,7 +146,7 @@ func (q *buffer) close() error {
 	q.mu.Unlock()
 	var errs []error
 	q.disk.settle()
-	err := q.disk.commit(time.Now(), true)
+	err := q.disk.commit(q.clock(), true)
 	if err == nil {
 		err = q.tail.clearAll()
 	} else {

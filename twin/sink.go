@@ -204,9 +204,14 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 		return "data older than 8 days is in history only: " + claim.To.String()
 	}
 	var readings []plant.Reading
+	lost := false
 	for i := range b.Readings {
 		r := &b.Readings[i]
-		if _, ok := m.roles[r.Signal]; !ok || r.Misplaced() {
+		if r.Misplaced() {
+			lost = true
+			continue
+		}
+		if _, ok := m.roles[r.Signal]; !ok {
 			continue
 		}
 		if r.Time > limit {
@@ -219,6 +224,9 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 		left = "its clock is ahead: data of " + claim.To.String() + " is in history only until then"
 		m.leave(max(claim.From, limit))
 		claim.To = limit
+	}
+	if lost && len(readings) == 0 && claim.From == claim.To {
+		return left // says nothing of any time that is known
 	}
 	claim.From = max(claim.From, now.Add(-memory))
 	if claim.From > claim.To {
