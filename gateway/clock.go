@@ -10,6 +10,7 @@ import (
 
 const (
 	stepLeast    = 100 * time.Millisecond // what is less is drift
+	slewLeast    = 20 * time.Millisecond  // differences that are made up for
 	slewMost     = 2 * time.Second        // steps up to here are made up for little by little
 	overlapMost  = time.Minute            // so are steps back up to here, once something was sent
 	clocksDiffer = time.Minute            // from here on the twin's time is used in place of one that nothing keeps
@@ -121,7 +122,7 @@ func (c *Clock) stamp() plant.Time { return plant.Stamp(c.Now()) }
 // half the speed of time.
 func (c *Clock) ownAt(mono time.Duration) time.Time {
 	passed := mono - c.at
-	most := passed / 2
+	most := max(passed, 0) / 2 // what was before the anchor went at its own pace
 	return c.anchor.Add(passed + min(max(c.slew, -most), most))
 }
 
@@ -159,12 +160,12 @@ func (c *Clock) look() (mono time.Duration) {
 	return mono
 }
 
-// follow makes up for a small difference.
+// follow makes up for a small difference. While that is under way, and where
+// it is so small that it may be drift between the clocks, nothing is changed:
+// the line of time has no more bends than it needs.
 func (c *Clock) follow(off time.Duration, mono time.Duration) {
-	switch {
-	case off.Abs() < time.Millisecond && c.slew != 0:
-		c.anchor, c.at, c.slew = c.wall, c.looked, 0
-	case off.Abs() >= time.Millisecond:
+	left := c.slew - between(c.anchor.Add(mono-c.at), c.ownAt(mono))
+	if (off - left).Abs() >= slewLeast {
 		c.anchor, c.at, c.slew = c.ownAt(mono), mono, off
 	}
 }
