@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	clockWarns  = 2 * time.Second  // servers further off are warned of
+	clockWarns  = 2 * time.Second // servers further off are warned of
 	clockCalms  = 1500 * time.Millisecond
 	clockFails  = 60 * time.Second // times of servers further off are not used
 	sampleLives = time.Minute      // how long an estimate of the offset is kept

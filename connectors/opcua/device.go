@@ -44,8 +44,8 @@ type Device struct {
 	tally   tally
 	offset  atomic.Int64
 	clocked atomic.Bool // the server has told its time
-	warned  bool // of the clock
-	sift    bool // something could not be decoded: nodes are read one by one before they are subscribed
+	warned  bool        // of the clock
+	sift    bool        // something could not be decoded: nodes are read one by one before they are subscribed
 
 	parting parting
 	backlog backlog
