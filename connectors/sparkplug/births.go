@@ -235,7 +235,7 @@ func (d *edgeDevice) appendBirth(b []byte, t uint64, last []plant.Reading) []byt
 	}
 	for i := range d.signals {
 		s := &d.signals[i]
-		m := outMetric{name: s.Name, alias: s.alias, time: t, datatype: typeOf(s.Kind)}
+		m := outMetric{name: s.Name, alias: s.alias, time: t, datatype: typeOf(s.Kind), typed: true}
 		if r := known[i]; r != nil {
 			// A value of another kind than the signal's is left to DDATA, which
 			// can say so of one value.

@@ -3,6 +3,7 @@ package sparkplug
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -227,6 +228,10 @@ const alive = 5 * time.Second
 // maxDelay is the longest pause between two attempts.
 const maxDelay = 30 * time.Second
 
+// maxAway is the longest pause of a gateway that looks for its primary host at
+// several brokers.
+const maxAway = 3 * time.Second
+
 // keep serves session after session, each with the next broker, until ctx
 // ends. It pauses with full jitter: up to 0, 1, 2, 4 ... 30 s, once for every
 // round of all brokers.
@@ -248,7 +253,11 @@ func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(err
 		if time.Since(began) >= alive {
 			failures, last = 1, ""
 		}
-		sleep(ctx, delay(failures, len(c.Brokers)))
+		pause := delay(failures, len(c.Brokers))
+		if errors.Is(err, errHostAway) {
+			pause = min(pause, maxAway) // the brokers are well
+		}
+		sleep(ctx, pause)
 	}
 }
 
