@@ -22,7 +22,7 @@ type tap struct {
 	packets []tapped
 	conns   []net.Conn
 	count   int
-	closed  bool
+	closed  bool // nobody gets through
 }
 
 // tapped is one packet of one connection.
@@ -42,9 +42,7 @@ func newTap(t testing.TB, broker string) *tap {
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		l.Close()
-		p.mu.Lock()
-		p.closed = true
-		p.mu.Unlock()
+		p.open(false)
 		p.cut()
 		p.wg.Wait()
 	})
@@ -89,6 +87,13 @@ func (p *tap) copy(conn int, up bool, to, from net.Conn) {
 			return
 		}
 	}
+}
+
+// open lets clients through, or not.
+func (p *tap) open(through bool) {
+	p.mu.Lock()
+	p.closed = !through
+	p.mu.Unlock()
 }
 
 // cut ends all connections as a cable does that is pulled.
