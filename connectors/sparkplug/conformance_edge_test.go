@@ -105,7 +105,6 @@ func runEdgeNode(t *testing.T, b *testBroker) *edgeRun {
 	line.passed(t, "data after the rebirth", 272, isData)
 
 	r.cut = line.connections()
-	line.open(false)
 	line.cut()
 	if await(t, "loss", node.linked) {
 		t.Fatal("linked to nobody")
@@ -117,7 +116,7 @@ func runEdgeNode(t *testing.T, b *testBroker) *edgeRun {
 			break
 		}
 	}
-	line.open(true)
+	line.open(t)
 	if !await(t, "link", node.linked) {
 		t.Fatal("linked in the wrong order")
 	}

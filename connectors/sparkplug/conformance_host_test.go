@@ -101,7 +101,9 @@ func runHostNode(t *testing.T, b *testBroker) *hostRun {
 	r.states = append(r.states, await(t, "the word itself", watch.received), await(t, "contradiction", watch.received))
 
 	line.cut()
-	r.states = append(r.states, await(t, "will", watch.received), await(t, "STATE again", watch.received))
+	r.states = append(r.states, await(t, "will", watch.received))
+	line.open(t)
+	r.states = append(r.states, await(t, "STATE again", watch.received))
 	until(t, "online again", h.Online)
 	r.future = time.Now().Add(time.Hour).UnixMilli()
 	watch.do(watch.c.Publish("spBv1.0/STATE/twin", 1, true, hostState{false, r.future}.encode()))

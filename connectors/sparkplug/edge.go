@@ -169,23 +169,18 @@ type edgeSession struct {
 // and obey until the connection or ctx ends.
 func (e *Edge) serve(ctx context.Context, broker string) error {
 	s := &edgeSession{
-		Edge: e, bd: e.bdSeq, inbox: make(chan inbound, 256),
+		Edge: e, inbox: make(chan inbound, 256),
 		commands: topic{kind: kindNCmd, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
-	}
-	e.bdSeq++
-	if err := writeBdSeq(e.cfg.Folder, e.bdSeq); err != nil && !e.forgets {
-		e.forgets = true // said once: it counts on in memory
-		e.log.Warn("bdSeq will not survive a restart", "error", err)
 	}
 	e.mu.Lock()
 	e.receipts.forget()
 	e.mu.Unlock()
 	var err error
 	s.link, err = e.cfg.open(ctx, broker, opening{
-		client:      "linetwin-edge-" + e.cfg.Area + "-" + e.cfg.Gateway,
-		willTopic:   topic{kind: kindNDeath, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
-		willPayload: s.death(),
-		receive:     s.receive,
+		client:    "linetwin-edge-" + e.cfg.Area + "-" + e.cfg.Gateway,
+		willTopic: topic{kind: kindNDeath, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
+		will:      s.will,
+		receive:   s.receive,
 	})
 	if err != nil {
 		return err
@@ -211,6 +206,18 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 		e.failed(fmt.Errorf("connected to %s, but primary host %q is not online", broker, e.cfg.Host))
 	}
 	return s.obey(ctx)
+}
+
+// will is the NDEATH of a session that is about to begin, with the next bdSeq.
+func (s *edgeSession) will() []byte {
+	e := s.Edge
+	s.bd = e.bdSeq
+	e.bdSeq++
+	if err := writeBdSeq(e.cfg.Folder, e.bdSeq); err != nil && !e.forgets {
+		e.forgets = true // said once: it counts on in memory
+		e.log.Warn("bdSeq will not survive a restart", "error", err)
+	}
+	return s.death()
 }
 
 // receive takes a message from paho, which must not be held up.

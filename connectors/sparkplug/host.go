@@ -147,11 +147,11 @@ func (h *Host) serve(ctx context.Context, broker string) error {
 	session := h.session
 	h.mu.Unlock()
 	l, err := h.cfg.open(ctx, broker, opening{
-		client:      "linetwin-host-" + h.cfg.Host,
-		willTopic:   stateTopic(h.cfg.Host),
-		willPayload: hostState{false, h.birth}.encode(),
-		willRetain:  true,
-		receive:     func(m inbound) { h.receive(m, session) },
+		client:     "linetwin-host-" + h.cfg.Host,
+		willTopic:  stateTopic(h.cfg.Host),
+		will:       hostState{false, h.birth}.encode,
+		willRetain: true,
+		receive:    func(m inbound) { h.receive(m, session) },
 	})
 	if err != nil {
 		return err

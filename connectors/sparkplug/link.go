@@ -26,11 +26,11 @@ type inbound struct {
 
 // opening is what a link is opened with.
 type opening struct {
-	client      string // MQTT client id
-	willTopic   string
-	willPayload []byte
-	willRetain  bool
-	receive     func(inbound) // must not block
+	client     string // MQTT client id
+	willTopic  string
+	will       func() []byte // payload of the will; called when CONNECT is about to be sent
+	willRetain bool
+	receive    func(inbound) // must not block
 }
 
 // link is one MQTT connection, from CONNECT to its end. It is never used again:
@@ -69,7 +69,7 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 	opts.SetKeepAlive(c.KeepAlive).SetPingTimeout(c.KeepAlive / 2)
 	opts.SetConnectTimeout(c.ConnectTimeout).SetWriteTimeout(c.WriteTimeout)
 	opts.SetUsername(c.User).SetPassword(c.Password.Reveal())
-	opts.SetBinaryWill(o.willTopic, o.willPayload, 1, o.willRetain)
+	opts.SetBinaryWill(o.willTopic, o.will(), 1, o.willRetain)
 	opts.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return l.sock, nil })
 	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.fail(err) })
 	opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {

@@ -22,7 +22,6 @@ type tap struct {
 	packets []tapped
 	conns   []net.Conn
 	count   int
-	closed  bool // nobody gets through
 }
 
 // tapped is one packet of one connection.
@@ -34,32 +33,57 @@ type tapped struct {
 
 func newTap(t testing.TB, broker string) *tap {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &tap{url: "tcp://" + l.Addr().String(), broker: strings.TrimPrefix(broker, "tcp://"), listen: l}
-	p.wg.Go(p.accept)
+	p := &tap{url: "tcp://127.0.0.1:0", broker: strings.TrimPrefix(broker, "tcp://")}
+	p.open(t)
 	t.Cleanup(func() {
-		l.Close()
-		p.open(false)
 		p.cut()
 		p.wg.Wait()
 	})
 	return p
 }
 
-func (p *tap) accept() {
+// open lets clients through.
+func (p *tap) open(t testing.TB) {
+	t.Helper()
+	var l net.Listener
+	until(t, "the tap listens", func() (ok bool) {
+		var err error
+		l, err = net.Listen("tcp", strings.TrimPrefix(p.url, "tcp://"))
+		return err == nil
+	})
+	p.mu.Lock()
+	p.listen, p.url = l, "tcp://"+l.Addr().String()
+	p.mu.Unlock()
+	p.wg.Go(func() { p.accept(l) })
+}
+
+// cut ends all connections as a cable does that is pulled, and lets nobody
+// through any more.
+func (p *tap) cut() {
+	p.listen.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+	p.conns = nil
+	p.listen = nil
+}
+
+func (p *tap) accept(l net.Listener) {
 	for {
-		client, err := p.listen.Accept()
+		client, err := l.Accept()
 		if err != nil {
 			return
 		}
 		broker, err := net.Dial("tcp", p.broker)
 		p.mu.Lock()
-		if err != nil || p.closed {
+		if err != nil || p.listen != l {
 			p.mu.Unlock()
 			client.Close()
+			if broker != nil {
+				broker.Close()
+			}
 			continue
 		}
 		p.count++
@@ -87,23 +111,6 @@ func (p *tap) copy(conn int, up bool, to, from net.Conn) {
 			return
 		}
 	}
-}
-
-// open lets clients through, or not.
-func (p *tap) open(through bool) {
-	p.mu.Lock()
-	p.closed = !through
-	p.mu.Unlock()
-}
-
-// cut ends all connections as a cable does that is pulled.
-func (p *tap) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		c.Close()
-	}
-	p.conns = nil
 }
 
 // connections tells how many there were.
