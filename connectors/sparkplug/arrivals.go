@@ -64,7 +64,7 @@ func (g *gateway) arrive(m message, p *payload) {
 	case ahead >= halfway: // said before, yet not missing: it counts otherwise than we
 		g.giveUp()
 		g.gap(uint64(m.seq - a.next))
-		a.next = m.seq + 1
+		a.expect(m.seq + 1)
 		g.living(m, p)
 		g.askRebirth("seq goes back")
 	case g.ours():
