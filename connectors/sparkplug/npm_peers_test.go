@@ -185,6 +185,10 @@ func TestNPMEdgeNode(t *testing.T) {
 
 		node.say("ddeath")
 		sink.next(t, "DDEATH", func(e event) bool { return e.birth != nil && len(e.birth.Devices) == 2 && !e.birth.Devices[1].Online })
+		data("data") // of a device that is dead: taken, and a rebirth asked for
+		if got := born("rebirth"); !got.Devices[1].Online {
+			t.Errorf("born again as %+v", got)
+		}
 		node.kill()
 		if got := sink.nextDeath(t); got != "plant/npm" {
 			t.Errorf("death of %s", got)
