@@ -299,6 +299,8 @@ export const en = {
   'said.norange': 'deadband_percent has no effect and every change is told, because {a}: {b}',
   'said.queues': 'The server’s queues lost {a} values since {b}; raise queue or lower publishing. Most of: {c}',
   'said.revised': 'The server made {a}{b} in place of {c}',
+  'said.history.down': 'The history does not store since {a}: {b}',
+  'said.history.up': 'The history stores again since {a}. Before that: {b}',
   'said.full': 'More waits for the history than memory may hold. Gateways keep the rest until the history stores again.',
 
   'score.title': 'Digital transformation scorecard',

@@ -300,6 +300,8 @@ export const zh: Words = {
   'said.norange': 'deadband_percent 不起作用，所有变化均上报，原因：{a}：{b}',
   'said.queues': '自 {b} 起服务器队列丢失 {a} 个值；请增大 queue 或缩短 publishing。主要是：{c}',
   'said.revised': '服务器未按要求的 {c} 执行：{a}{b}',
+  'said.history.down': '历史库自 {a} 起无法写入：{b}',
+  'said.history.up': '历史库自 {a} 起恢复写入。此前：{b}',
   'said.full': '等待写入历史库的数据超过内存上限；其余由网关保留，直至历史库恢复写入。',
 
   'score.title': '数字化转型评分卡',
