@@ -57,6 +57,8 @@ func advice(e *Error) string {
 		return "the request is too large for the server"
 	case e.Status == http.StatusTooManyRequests:
 		return "the server limits the rate of requests"
+	case e.Status >= 500 && strings.Contains(e.Message, "no space left on device"):
+		return "the server's disk is full: make room, then start it again if it is 1.8"
 	case e.Status >= 500:
 		return "the server is unwell"
 	}
