@@ -41,8 +41,11 @@ func (p *pace) wrote(readings int, took time.Duration) {
 	}{{&p.w, weight}, {&p.n, weight * n}, {&p.t, weight * t}, {&p.nn, weight * n * n}, {&p.nt, weight * n * t}} {
 		*s.sum = *s.sum*costMemory + s.add
 	}
-	if 2*readings >= p.limit { // less tells nothing of larger ones
-		p.limit = min(max(p.want(), p.limit/2), 2*p.limit)
+	switch want := max(p.want(), p.limit/2); {
+	case 2*readings >= p.limit: // less tells nothing of larger ones
+		p.limit = min(want, 2*p.limit)
+	case took > writeAim: // but that larger ones take still longer
+		p.limit = min(want, p.limit)
 	}
 }
 

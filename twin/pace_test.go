@@ -77,6 +77,13 @@ func TestPaceFollows(t *testing.T) {
 	if p.size() != writeMax {
 		t.Errorf("after a trickle: %d", p.size())
 	}
+	for range 10 { // writes that are slow and not full, as a gateway's window allows
+		n := min(p.size(), 15_000)
+		p.wrote(n, time.Duration(n)*100*time.Microsecond)
+	}
+	if p.size() < 3_500 || p.size() > 4_500 {
+		t.Errorf("slow and not full: %d, want what takes 400 ms", p.size())
+	}
 }
 
 type waiting struct{ time.Duration }
