@@ -229,11 +229,63 @@ func TestInfluxFaults(t *testing.T) {
 			r.has(120)
 		})
 	}
+	t.Run("a signal becomes a float", func(t *testing.T) { typeChanges(t, d) })
 	t.Run("disk full, then killed", func(t *testing.T) { fullAndKilled(t, d, disk, small) })
 }
 
 func status(f func(http.ResponseWriter, *http.Request, http.Handler) bool) func(*faultProxy, chan struct{}) {
 	return func(p *faultProxy, _ chan struct{}) { p.set(f) }
+}
+
+// typeChanges: a controller's program makes a float of an integer. What
+// InfluxDB refuses is kept in a file, is acknowledged, holds up nothing, and is
+// stored under another name. So is what is older than it keeps, once it keeps
+// longer.
+func typeChanges(t *testing.T, d *historytest.Influxd) {
+	d.Query(t, "", `CREATE DATABASE "types" WITH DURATION 24h NAME "day"`)
+	r := startOn(t, influx.Config{URL: d.URL, Database: "types", Timeout: 10 * time.Second})
+	aside, err := sqlite.OpenAside(t.Context(), filepath.Join(t.TempDir(), "quarantine.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer aside.Close()
+	r.store.KeepAside(aside)
+	now := plant.Stamp(time.Now())
+	n := uint64(0)
+	send := func(at plant.Time, v plant.Value) {
+		n++
+		r.twin.Batch(&plant.Batch{Area: area, Gateway: gatewayID, Machine: "press", Sequence: n, Readings: []plant.Reading{
+			{Signal: "s", Time: at, Value: v}, {Signal: "other", Time: at, Value: plant.Integer(1)}}})
+	}
+	send(now.Add(-time.Minute), plant.Integer(1))
+	r.acknowledged(1)
+	for i := range 20 {
+		send(now.Add(time.Duration(i-20)*time.Second), plant.Float(float64(i)+0.5))
+	}
+	send(now.Add(-48*time.Hour), plant.Integer(7))
+	r.acknowledged(22)
+	sum, err := aside.Quarantine(t.Context())
+	if err != nil || sum.Waiting != 22 || len(sum.Groups) != 3 ||
+		sum.Groups[0].Why != `partial write: field type conflict: input field "s" on measurement "reading" is type float, already exists as type integer` {
+		t.Fatalf("%+v %v", sum, err)
+	}
+	done, err := aside.Retry(t.Context(), plant.QuarantineFilter{}, "", r.store.Write)
+	if err != nil || done != (plant.Retried{Tried: 22, Refused: 22}) {
+		t.Errorf("nothing is mended: %+v %v", done, err)
+	}
+	d.Query(t, "", `ALTER RETENTION POLICY "day" ON "types" DURATION INF`)
+	done, err = aside.Retry(t.Context(), plant.QuarantineFilter{}, "", r.store.Write)
+	if err != nil || done != (plant.Retried{Tried: 22, Stored: 2, Refused: 20}) {
+		t.Errorf("kept longer: %+v %v", done, err)
+	}
+	done, err = aside.Retry(t.Context(), plant.QuarantineFilter{Machine: "press", Signal: "s"}, "s_float", r.store.Write)
+	if err != nil || done != (plant.Retried{Tried: 20, Stored: 20}) {
+		t.Errorf("under another name: %+v %v", done, err)
+	}
+	got, err := r.store.Record(t.Context(), "press", nil, plant.Span{From: now.Add(-72 * time.Hour), To: now + 1})
+	if err != nil || len(got.Readings) != 44 {
+		t.Errorf("%d readings, want 44; %v", len(got.Readings), err)
+	}
 }
 
 // fullAndKilled: a real disk that is full, and a database that is killed while

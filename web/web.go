@@ -76,14 +76,15 @@ type Scorecard interface {
 // Sources is what a Server shows. Metrics and Ready may be nil: without
 // metrics /metrics is not found, without Ready the server is always ready.
 type Sources struct {
-	Plant     Plant
-	Signals   Signals
-	Alerts    Alerts
-	Live      Live
-	Scorecard Scorecard
-	Entries   Entries
-	Metrics   http.Handler
-	Ready     func() (ok bool, why []string) // why names what is not ready
+	Plant      Plant
+	Signals    Signals
+	Alerts     Alerts
+	Live       Live
+	Scorecard  Scorecard
+	Entries    Entries
+	Quarantine Quarantine
+	Metrics    http.Handler
+	Ready      func() (ok bool, why []string) // why names what is not ready
 }
 
 // missing names the sources that are not there.
@@ -95,6 +96,7 @@ func (s *Sources) missing() []string {
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
 		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"entries", s.Entries == nil},
+		{"quarantine", s.Quarantine == nil},
 	} {
 		if x.nil {
 			names = append(names, x.name)

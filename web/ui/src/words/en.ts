@@ -293,7 +293,7 @@ export const en = {
   'said.foreign': 'Messages came on LineTwin’s topics that are not Sparkplug B. They are left aside; find out who sends them.',
   'said.overload': 'Messages came faster than they could be taken and were dropped. Gateways send them again; nothing is lost.',
   'said.unresolved': 'Values came that no birth message had announced. The sender is asked to announce itself again.',
-  'said.quarantine': 'The history refused readings and they were set aside. Look into the log for which and why.',
+  'said.quarantine': 'The history refused readings and they were set aside; nothing of them is lost. On the twin’s computer, linetwin quarantine lists which and why, and stores them again once the cause is mended.',
   'said.polled': 'Polled in place of subscribed, because the server says {a}: {b}',
   'said.deadband': 'Deadband applied by the gateway, because the server does not ({a}): {b}',
   'said.norange': 'deadband_percent has no effect and every change is told, because {a}: {b}',

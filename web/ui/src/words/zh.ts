@@ -294,7 +294,7 @@ export const zh: Words = {
   'said.foreign': 'LineTwin 的主题上收到非 Sparkplug B 的消息，已忽略；请查明由谁发送。',
   'said.overload': '消息到达过快，部分被丢弃；网关会重新发送，不会丢失。',
   'said.unresolved': '收到未经上线报文声明的数值；已请求发送方重新声明。',
-  'said.quarantine': '历史库拒收的读数已单独存放；请查看日志了解具体内容和原因。',
+  'said.quarantine': '历史库拒收的读数已单独存放，并未丢失。在运行孪生服务的计算机上执行 linetwin quarantine 可查看具体内容和原因；排除原因后可重新写入。',
   'said.polled': '服务器不接受订阅（{a}），改为轮询：{b}',
   'said.deadband': '服务器不支持死区（{a}），由网关执行：{b}',
   'said.norange': 'deadband_percent 不起作用，所有变化均上报，原因：{a}：{b}',
