@@ -83,15 +83,16 @@ type Scorecard interface {
 // Sources is what a Server shows. Metrics and Ready may be nil: without
 // metrics /metrics is not found, without Ready the server is always ready.
 type Sources struct {
-	Plant     Plant
-	Signals   Signals
-	Alerts    Alerts
-	Live      Live
-	Scorecard Scorecard
-	Losses    Losses
-	Entries   Entries
-	Metrics   http.Handler
-	Ready     func() (ok bool, why []string) // why names what is not ready
+	Plant      Plant
+	Signals    Signals
+	Alerts     Alerts
+	Live       Live
+	Scorecard  Scorecard
+	Losses     Losses
+	Entries    Entries
+	Quarantine Quarantine
+	Metrics    http.Handler
+	Ready      func() (ok bool, why []string) // why names what is not ready
 }
 
 // missing names the sources that are not there.
@@ -103,6 +104,7 @@ func (s *Sources) missing() []string {
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
 		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"entries", s.Entries == nil},
+		{"quarantine", s.Quarantine == nil},
 	} {
 		if x.nil {
 			names = append(names, x.name)
