@@ -268,11 +268,19 @@ func (k *book) due(now plant.Time) bool {
 	return k.moved && (len(k.open) >= countRows || ended > k.since.Add(-countGrace).Floor(time.Minute) || now < k.since)
 }
 
-// close makes a report of what is open.
+// close makes a report of what is open, or of as much of it as one message
+// carries; then its span is empty, because the rest of that time is still open.
 func (k *book) close(now plant.Time) *plant.CountReport {
 	k.number++
 	r := &plant.CountReport{Book: k.id, Number: k.number, Span: plant.Span{From: k.since, To: now}, Counts: k.rows(), Gaps: k.gapList()}
-	k.open, k.gaps, k.since, k.moved = map[countKey]*plant.Count{}, map[string]*plant.Gap{}, now, false
+	rest := r.Counts[min(len(r.Counts), 2*countRows):]
+	r.Counts = r.Counts[:len(r.Counts)-len(rest)]
+	k.open, k.gaps, k.moved = map[countKey]*plant.Count{}, map[string]*plant.Gap{}, false
+	k.add(rest)
+	if len(rest) > 0 {
+		r.To = k.since
+	}
+	k.since = r.To
 	return r
 }
 

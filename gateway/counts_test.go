@@ -175,7 +175,7 @@ func TestCountsSurviveKills(t *testing.T) {
 		}
 		a := &audited{protocol: protocol{t: t, parent: parent, folder: folder, cfg: testConfig(folder), stored: map[int64]bool{}},
 			want: map[countKey]plant.Count{}, kept: map[string]uint64{}, ledger: map[countKey]plant.Count{}, now: time.Now()}
-		a.cfg.Buffer.MaxBytes = 2000
+		a.cfg.Buffer.MaxBytes = 400
 		a.open()
 		defer func() {
 			_ = a.q.close()

@@ -77,3 +77,24 @@ type MinuteCount struct {
 	Minute   Time
 	Readings uint64
 }
+
+// GatewayCount is a Count of one gateway.
+type GatewayCount struct {
+	Area    string
+	Gateway string
+	Count
+}
+
+// GatewayGap is a Gap of one gateway.
+type GatewayGap struct {
+	Area    string `json:"area"`
+	Gateway string `json:"gateway"`
+	Gap
+}
+
+// Counted tells that a gateway has told its counts of Span, by its clock.
+type Counted struct {
+	Area    string
+	Gateway string
+	Span
+}
