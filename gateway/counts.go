@@ -15,6 +15,7 @@ const (
 	countGrace    = 2 * time.Second  // after a minute's end, before it is told
 	countsOpen    = 100_000          // rows in memory while nothing can be written
 	countReports  = 31 * 24 * 60     // reports that wait for the twin: 31 days
+	cutLongest    = time.Minute      // a reading that is further ahead is of a wrong clock
 	repeatLongest = 10 * time.Minute // between two tries to tell a report
 )
 
@@ -48,8 +49,9 @@ type countKey struct {
 	minute  plant.Time
 }
 
-// cut is where a round lost a part: what is left of the round claims nothing
-// before newest.
+// cut is where readings were dropped that a later batch claims: a part of a
+// round, of which the last part claims all, or readings that were ahead of
+// their round. Claims that begin at from or later claim nothing before newest.
 type cut struct{ from, newest plant.Time }
 
 // latest holds the newest time of each signal of a machine.
@@ -194,12 +196,21 @@ func (l *losses) batch(b *plant.Batch) {
 		newest = max(newest, b.Readings[i].Time)
 	}
 	l.gap(gap)
-	if b.Complete.From == b.Complete.To && newest > b.Complete.From {
-		if l.cuts == nil {
-			l.cuts = map[string]cut{}
-		}
-		l.cuts[b.Machine] = cut{b.Complete.From, max(newest, l.cuts[b.Machine].newest)}
+	if newest > b.Complete.To {
+		l.cut(b.Machine, cut{b.Complete.From, min(newest, b.Complete.To.Add(cutLongest))})
 	}
+}
+
+// cut notes that claims of a machine from c.from on have nothing to say before
+// c.newest.
+func (l *losses) cut(machine string, c cut) {
+	if l.cuts == nil {
+		l.cuts = map[string]cut{}
+	}
+	if was, ok := l.cuts[machine]; ok {
+		c.newest = max(c.newest, was.newest)
+	}
+	l.cuts[machine] = c
 }
 
 // unreadable takes readings of which nobody can tell whose they were.
@@ -252,10 +263,10 @@ func (k *book) restore(b *plant.Batch) {
 	}
 }
 
-// clipped gives the claim of a batch of which an earlier part may have been
-// dropped: a claim speaks of all that came before it.
+// clipped gives the claim of a batch as it is once others before it may have
+// been dropped: a claim speaks of those too.
 func (k *book) clipped(machine string, claim plant.Span) plant.Span {
-	if c, ok := k.cuts[machine]; ok && claim.From == c.from && claim.To > claim.From {
+	if c, ok := k.cuts[machine]; ok && claim.From >= c.from && claim.From < c.newest {
 		claim.From = min(c.newest, claim.To)
 	}
 	return claim

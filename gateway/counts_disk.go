@@ -202,10 +202,7 @@ func (l *losses) join(o *losses) {
 		l.gap(o.gaps[i])
 	}
 	for machine, c := range o.cuts {
-		if l.cuts == nil {
-			l.cuts = map[string]cut{}
-		}
-		l.cuts[machine] = c
+		l.cut(machine, c)
 	}
 }
 
