@@ -204,6 +204,34 @@ areas: [{id: assembly, lines: [{id: l, calendar: all, flow: [press], bottleneck:
 	}
 }
 
+// audited holds what the gateways of a factory made in whole minutes, over all
+// that was done to it, against its history.
+func (f *factory) audited(began plant.Time) {
+	t := f.t
+	t.Helper()
+	span := plant.Span{From: began.Floor(time.Minute).Add(time.Minute), To: plant.At(time.Now()).Floor(time.Minute)}
+	var a plant.Audit
+	eventually(t, "the gateways have told their counts", func() bool {
+		q := url.Values{"from": {span.From.String()}, "to": {span.To.String()}}
+		if err := get(f.api+"/api/v1/audit?"+q.Encode(), &a); err != nil {
+			return false
+		}
+		told := 0
+		for _, g := range a.Gateways {
+			if g.Problem == "" {
+				told++
+			}
+		}
+		return told == len(f.edges)
+	})
+	// What had just been sent when a gateway was killed may be in history alone.
+	const inFlight = 200
+	if s := &a.Sums; s.Made == 0 || s.Missing() > 0 || s.Surplus > inFlight {
+		t.Errorf("audit: %+v\n%+v", a.Sums, a.Differences)
+	}
+	t.Logf("audit of %s to %s: %+v", span.From, span.To, a.Sums)
+}
+
 // refusals are answers to audits that cannot be made.
 func (b *auditBench) refusals(span plant.Span) {
 	b.t.Helper()
