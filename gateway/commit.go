@@ -223,7 +223,7 @@ func (c *committer) write(now time.Time, last bool, report *plant.CountReport) e
 		ch.remove = append(ch.remove, b.key)
 	}
 	ch.counts = c.countsChange(report, nil)
-	if len(ch.remove)+len(ch.put) > 0 || report != nil || unmarked || ch.counters.dropped != c.saved.dropped ||
+	if len(ch.remove)+len(ch.put) > 0 || report != nil || unmarked || last && len(ch.counts.told) > 0 || ch.counters.dropped != c.saved.dropped ||
 		ch.counters.next != c.saved.next && (last || now.Sub(c.savedAt) >= stateEvery) {
 		c.setLeaving(m.old, true)
 		err := c.store.apply(ch)
@@ -235,6 +235,9 @@ func (c *committer) write(now time.Time, last bool, report *plant.CountReport) e
 			return fmt.Errorf("commit buffer: %w", err)
 		}
 		c.saved, c.savedAt, c.doomed = ch.counters, now, c.doomed[:0]
+		c.mu.Lock()
+		c.book.deleted()
+		c.mu.Unlock()
 	}
 	c.committed(through, put, m, runs)
 	return c.tail.clear()

@@ -134,11 +134,19 @@ func (c *committer) countsChange(report *plant.CountReport, lost *losses) (ch co
 			k.lost += uint64(over)
 			k.told, k.waiting = append(k.told, k.waiting[:over]...), k.waiting[over:]
 		}
-		k.deleting = len(k.told)
-		ch.key, ch.report, ch.told = k.next, encodeReport(report), slices.Clone(k.told)
+		ch.key, ch.report = k.next, encodeReport(report)
+	}
+	if lost == nil {
+		k.deleting, ch.told = len(k.told), slices.Clone(k.told)
 	}
 	ch.state = c.countsNow(c.next, lost)
 	return ch
+}
+
+// deleted notes that confirmed reports are out of the database. The caller holds
+// mu.
+func (k *book) deleted() {
+	k.told, k.deleting = k.told[k.deleting:], 0
 }
 
 // keepReport notes that a report is in the database, or was not written.
@@ -153,7 +161,6 @@ func (c *committer) keepReport(report *plant.CountReport, err error) {
 		k.reopen(report)
 	} else {
 		k.waiting, k.next = append(k.waiting, k.next), k.next+1
-		k.told = k.told[k.deleting:]
 	}
 	c.mu.Unlock()
 	poke(c.toTell)

@@ -278,3 +278,54 @@ func FuzzCounts(f *testing.F) {
 		}
 	})
 }
+
+// countingWire confirms reports as a twin would, once it is told to.
+type countingWire struct {
+	*fakeWire
+	reports chan plant.CountReport
+}
+
+func (w *countingWire) Counts(r *plant.CountReport) error {
+	if !w.Online() {
+		return plant.ErrOffline
+	}
+	w.reports <- *r
+	return nil
+}
+
+func TestReportsAreToldUntilConfirmed(t *testing.T) {
+	cfg := testConfig(t.TempDir())
+	cfg.Delivery.Resend = 100 * time.Millisecond
+	wire := &countingWire{&fakeWire{offline: true}, make(chan plant.CountReport, 1000)}
+	source := newSource()
+	first := run(t, cfg, wire, press(source))
+	for n := range int64(5) {
+		source.rounds <- round(n)
+	}
+	until(t, "all is made", func() bool { return first.Status().Made == 5 })
+	if err := first.stop(); err != nil { // which closes a report
+		t.Fatal(err)
+	}
+	second := run(t, cfg, wire, press(newSource()))
+	if s := second.Status(); s.ReportsWaiting != 1 || s.CountsLost != 0 {
+		t.Fatalf("%d reports wait, %d are lost", s.ReportsWaiting, s.CountsLost)
+	}
+	wire.setOffline(false)
+	one, again := <-wire.reports, <-wire.reports
+	if one.Number != 1 || one.Gateway != "edge-1" || len(one.Counts) == 0 || !reflect.DeepEqual(one, again) {
+		t.Errorf("told %+v, then %+v", one, again)
+	}
+	second.Confirm(plant.CountConfirmation{Book: "of another life", Number: 9})
+	if r := <-wire.reports; r.Number != 1 {
+		t.Errorf("a strange confirmation was taken: %+v", r)
+	}
+	second.Confirm(plant.CountConfirmation{Book: one.Book, Number: one.Number})
+	until(t, "nothing is to be told", func() bool { return second.Status().ReportsWaiting == 0 })
+	if err := second.stop(); err != nil {
+		t.Fatal(err)
+	}
+	third := run(t, cfg, wire, press(newSource()))
+	if s := third.Status(); s.ReportsWaiting != 0 {
+		t.Errorf("%d reports wait after they were confirmed", s.ReportsWaiting)
+	}
+}
