@@ -19,7 +19,7 @@ import (
 )
 
 // auditPart is how much of a long range is asked for at once.
-const auditPart = 6 * time.Hour
+const auditPart = time.Hour
 
 type auditFlags struct{ from, to, gateway, output string }
 

@@ -211,9 +211,15 @@ func (f *factory) audited(began plant.Time) {
 	t.Helper()
 	span := plant.Span{From: began.Floor(time.Minute).Add(time.Minute), To: plant.At(time.Now()).Floor(time.Minute)}
 	var a plant.Audit
+	var asked error
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the last audit: %v, gateways %+v, %+v", asked, a.Gateways, a.Sums)
+		}
+	})
 	eventually(t, "the gateways have told their counts", func() bool {
 		q := url.Values{"from": {span.From.String()}, "to": {span.To.String()}}
-		if err := get(f.api+"/api/v1/audit?"+q.Encode(), &a); err != nil {
+		if asked = ask(t.Context(), f.api+"/api/v1/audit?"+q.Encode(), &a); asked != nil {
 			return false
 		}
 		told := 0
