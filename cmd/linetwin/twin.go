@@ -78,7 +78,7 @@ func (t *twinRole) open(ctx context.Context) error {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	t.stores = append(t.stores, ledger)
-	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Rules: cfg.Rules(), Version: version, Log: log})
+	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Books: ledger, Counter: history, Rules: cfg.Rules(), Version: version, Log: log})
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (t *twinRole) open(ctx context.Context) error {
 		}
 	}
 	t.web, err = web.New(cfg.Web, web.Sources{
-		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Entries: t.model, Quarantine: t.aside,
+		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Entries: t.model, Quarantine: t.aside, Audits: t.model,
 		Metrics: t.meters.handler(t.model), Ready: t.model.Ready,
 	}, version, log)
 	if err != nil {
@@ -97,7 +97,13 @@ func (t *twinRole) open(ctx context.Context) error {
 	return nil
 }
 
-func (t *twinRole) openHistory(ctx context.Context) (twin.History, error) {
+// history is what the twin asks of a store.
+type history interface {
+	twin.History
+	twin.Counter
+}
+
+func (t *twinRole) openHistory(ctx context.Context) (history, error) {
 	if c := t.cfg.History.Influx; c != nil {
 		h, err := influx.Open(*c, t.log)
 		if err != nil {

@@ -205,6 +205,8 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 		{name: metricCertificates, datatype: typeUInt32, field: metricFieldInt, bits: certificates(birth)},
 		{name: metricAcknowledged, datatype: typeUInt64},
 		{name: metricBeyond, datatype: typeString},
+		{name: metricCounts, datatype: typeString},
+		{name: metricCounted, datatype: typeString},
 		{name: metricVersion, datatype: typeString, field: metricFieldString, text: birth.Version},
 	} {
 		m.time = t

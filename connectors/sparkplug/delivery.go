@@ -77,6 +77,7 @@ func appendRebirth(b []byte, now uint64) []byte {
 type command struct {
 	rebirth bool
 	ack     *plant.Acknowledgement
+	counted *plant.CountConfirmation
 	refused []string // names of metrics that somebody wanted to write
 }
 
@@ -105,6 +106,12 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			ack.Through, through = m.bits, m.field == metricFieldLong || m.field == metricFieldInt
 		case metricBeyond:
 			beyond = string(m.bytes)
+		case metricCounted:
+			counted, err := parseCounted(string(m.bytes))
+			if err != nil {
+				return c, err
+			}
+			counted.Gateway, c.counted = gateway, &counted
 		default:
 			if name == "" {
 				name = "alias " + strconv.FormatUint(m.alias, 10)

@@ -297,6 +297,9 @@ func (s *edgeSession) handle(m inbound) error {
 	if c.ack != nil && s.cfg.Acknowledge == AcknowledgeHost {
 		s.node.Acknowledge(*c.ack)
 	}
+	if node, ok := s.node.(CountsNode); ok && c.counted != nil {
+		node.Confirm(*c.counted)
+	}
 	if c.rebirth && s.born && s.rebirth == nil {
 		s.rebirth = time.After(rebirthPause - time.Since(s.bornAt))
 	}
