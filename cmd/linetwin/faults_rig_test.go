@@ -24,6 +24,8 @@ type faultPlan struct {
 	keepAlive                 time.Duration  // of MQTT; 0: as shipped
 	buffer                    map[string]any // settings beside the folder
 	persistent                bool           // the broker keeps its state on disk
+	direct                    bool           // no proxy between gateways, twin and broker
+	window                    time.Duration  // what was read so long before a power cut may be lost
 	clockJump                 time.Duration  // the furthest that a gateway's clock is moved
 
 	bufferFolder func(r *faultRig, gateway string) string            // nil: in the rig's folder
@@ -51,8 +53,9 @@ type faultRig struct {
 	pages     []*openPage
 
 	started time.Time
-	began   time.Time // when data flowed to every page
-	mended  time.Time // when the last fault ended
+	began   time.Time   // when data flowed to every page
+	mended  time.Time   // when the last fault ended
+	cuts    []time.Time // of the power
 }
 
 // rigGateway is a gateway with its PLCs and its way to the broker.
@@ -110,6 +113,7 @@ func (r *faultRig) startBroker() {
 	}
 	if r.plan.broker != nil {
 		r.brokerAt = r.plan.broker(r, mosquitto)
+		r.listens()
 		return
 	}
 	r.brokerAt = freePort(r.t)
@@ -164,11 +168,16 @@ func (r *faultRig) gatewaySettings(g *rigGateway) map[string]any {
 	}
 	return map[string]any{
 		"site": "rig", "area": faultArea, "gateway": g.name, "devices": devices, "buffer": buffer,
-		"wire": r.connection(g.cable.address()), "certificates": filepath.Join(r.dir, g.name+"-pki"),
+		"wire": r.connection(g.cable), "certificates": filepath.Join(r.dir, g.name+"-pki"),
 	}
 }
 
-func (r *faultRig) connection(address string) map[string]any {
+// connection gives the settings of a way to the broker.
+func (r *faultRig) connection(through *cable) map[string]any {
+	address := through.address()
+	if r.plan.direct {
+		address = r.brokerAt
+	}
 	c := map[string]any{"brokers": []string{"tcp://" + address}}
 	if r.plan.keepAlive > 0 {
 		c["keep_alive"] = r.plan.keepAlive.String()
@@ -186,7 +195,7 @@ func (r *faultRig) twinSettings() map[string]any {
 		}
 	}
 	return map[string]any{
-		"site": "rig", "zone": "Asia/Shanghai", "broker": r.connection(r.twinCable.address()),
+		"site": "rig", "zone": "Asia/Shanghai", "broker": r.connection(r.twinCable),
 		"history":   map[string]any{"influxdb": map[string]any{"url": r.store.address, "database": r.database}},
 		"ledger":    map[string]any{"sqlite": filepath.Join(r.dir, "ledger.db")},
 		"web":       map[string]any{"listen": strings.TrimPrefix(r.api, "http://")},

@@ -19,18 +19,19 @@ type outcome struct {
 	doubtful int // values of a look that ended with its reader, and are not in history
 	dropped  int // values that are not in history, and of times that a gateway reported as dropped
 
+	unsynced int // values that are not in history, and were read within the plan's window before a power cut
+
 	reported uint64        // readings that gateways say they dropped
-	oldest   time.Duration // how long before the last fault the oldest lost value was read
+	oldest   time.Duration // how long before the cut the oldest of the unsynced was read
 	gap      time.Duration // longest on a page
 	live     time.Duration // from the fault's end until all pages are current
 	history  time.Duration // from the fault's end until history is
-	notes    []string
 }
 
 func (o *outcome) add(p outcome) {
 	o.made, o.stored, o.lost, o.repeated = o.made+p.made, o.stored+p.stored, o.lost+p.lost, o.repeated+p.repeated
 	o.foreign, o.doubtful, o.dropped = o.foreign+p.foreign, o.doubtful+p.doubtful, o.dropped+p.dropped
-	o.oldest = max(o.oldest, p.oldest)
+	o.unsynced, o.oldest = o.unsynced+p.unsynced, max(o.oldest, p.oldest)
 }
 
 // outcome waits until the chain has recovered and all is in history, and holds
@@ -112,9 +113,11 @@ func (r *faultRig) compare(h *influx.History, p *countingPLC, dropped plant.Span
 				o.doubtful++
 			case reportedGone(dropped, l.at):
 				o.dropped++
+			case r.beforeCut(l.at) > 0:
+				o.unsynced++
+				o.oldest = max(o.oldest, r.beforeCut(l.at))
 			default:
 				o.lost++
-				o.oldest = max(o.oldest, r.mended.Sub(l.at))
 				if o.lost <= 3 {
 					r.t.Logf("%s: value %d of look %d of %d, at %s, is not in history", p.machine, v, n, len(looks), l.at.Format(time.StampMicro))
 				}
@@ -131,4 +134,15 @@ func (r *faultRig) compare(h *influx.History, p *countingPLC, dropped plant.Span
 func reportedGone(s plant.Span, at time.Time) bool {
 	const slack = time.Second
 	return !s.Empty() && at.After(s.From.Std().Add(-slack)) && at.Before(s.To.Std().Add(slack))
+}
+
+// beforeCut gives how long after a time the power was cut; 0 where it was not,
+// within the plan's window.
+func (r *faultRig) beforeCut(at time.Time) time.Duration {
+	for _, c := range r.cuts {
+		if d := c.Sub(at); d > 0 && d <= r.plan.window {
+			return d
+		}
+	}
+	return 0
 }
