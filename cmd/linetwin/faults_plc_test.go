@@ -2,6 +2,7 @@ package main
 
 import (
 	endian "encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -9,7 +10,7 @@ import (
 	"time"
 )
 
-// countingPLC is a Modbus TCP server whose registers tell how often they were
+// countingPLC is a controller whose registers, or nodes, tell how often they were
 // read: the first look at them gets 1, the next one 2, and so on, in each of
 // its values. What it has handed out is the truth that history is held
 // against; the gateway has no part in it.
@@ -19,6 +20,7 @@ type countingPLC struct {
 	noise    bool // values are scrambled, so that nothing can compress them
 	listener net.Listener
 	group    sync.WaitGroup
+	opcua    *opcuaFront // nil: it speaks Modbus
 
 	mu     sync.Mutex
 	looks  []look          // the look that got n is the one at n-1
@@ -152,6 +154,9 @@ func unscramble(x uint32) uint32 {
 // whether it still took the answer before. No answer is given to what it may
 // have asked since.
 func (p *countingPLC) readerDied() {
+	if p.opcua != nil {
+		time.Sleep(100 * time.Millisecond) // what was asked before is being answered
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hangUp()
@@ -206,7 +211,29 @@ func (p *countingPLC) lookAt(n uint32) (time.Time, bool) {
 	return p.looks[n-1].at, true
 }
 
-func (p *countingPLC) url() string { return "tcp://" + p.listener.Addr().String() }
+// settings gives the settings of a gateway's device that reads the PLC. An
+// answer that comes and is not taken would be a loss of the test's making, on a
+// machine that is short of time: there is time for it.
+func (p *countingPLC) settings(every time.Duration) map[string]any {
+	device := map[string]any{"machine": p.machine, "every": every.String()}
+	var signals []any
+	for i := range p.values {
+		signal := map[string]any{"name": valueName(i), "type": "uint32"}
+		if p.opcua != nil {
+			signal["node"] = p.opcua.node(i)
+		} else {
+			signal["address"] = fmt.Sprintf("holding:%d", 2*i)
+		}
+		signals = append(signals, signal)
+	}
+	device["signals"] = signals
+	if p.opcua != nil {
+		device["opcua"] = map[string]any{"url": p.opcua.url, "security": "None", "timeout": "10s"}
+	} else {
+		device["modbus"] = map[string]any{"url": "tcp://" + p.listener.Addr().String(), "timeout": "10s"}
+	}
+	return device
+}
 
 func TestScramble(t *testing.T) {
 	p := countingPLC{noise: true}

@@ -19,6 +19,7 @@ import (
 // faultPlan says what a rig is made of.
 type faultPlan struct {
 	gateways, devices, values int
+	opcua                     bool // the last device of each gateway speaks OPC UA
 	every                     time.Duration
 	noise                     bool
 	keepAlive                 time.Duration  // of MQTT; 0: as shipped
@@ -86,7 +87,12 @@ func newFaultRig(t *testing.T, influx *historytest.Influxd, plan faultPlan, rand
 			g.folder = plan.bufferFolder(r, g.name)
 		}
 		for j := range plan.devices {
-			g.plcs = append(g.plcs, newCountingPLC(t, fmt.Sprintf("m-%d-%d", i+1, j+1), plan.values, plan.noise))
+			name := fmt.Sprintf("m-%d-%d", i+1, j+1)
+			if plan.opcua && j == plan.devices-1 {
+				g.plcs = append(g.plcs, newCountingOPCUA(t, name, plan.values))
+				continue
+			}
+			g.plcs = append(g.plcs, newCountingPLC(t, name, plan.values, plan.noise))
 		}
 		write(t, filepath.Join(r.dir, g.name+".yaml"), r.gatewaySettings(g))
 		r.gateways = append(r.gateways, g)
@@ -149,18 +155,9 @@ func (r *faultRig) listens() {
 func valueName(i int) string { return fmt.Sprintf("value_%02d", i) }
 
 func (r *faultRig) gatewaySettings(g *rigGateway) map[string]any {
-	var signals []any
-	for i := range r.plan.values {
-		signals = append(signals, map[string]any{"name": valueName(i), "address": fmt.Sprintf("holding:%d", 2*i), "type": "uint32"})
-	}
 	var devices []any
 	for _, p := range g.plcs {
-		devices = append(devices, map[string]any{
-			"machine": p.machine, "every": r.plan.every.String(), "signals": signals,
-			// An answer that comes and is not taken would be a loss of the test's
-			// making, on a machine that is short of time.
-			"modbus": map[string]any{"url": p.url(), "timeout": "10s"},
-		})
+		devices = append(devices, p.settings(r.plan.every))
 	}
 	buffer := map[string]any{"folder": g.folder}
 	for k, v := range r.plan.buffer {

@@ -244,7 +244,7 @@ func clockRow(long func(time.Duration) time.Duration) faultRow {
 		})
 	}
 	return faultRow{name: "gateway's clock set +2 s, -2 s, +5 min, back, -5 min, back; killed at -5 min", skip: noClock(),
-		plan: func(p *faultPlan) { p.clockJump = 6 * time.Minute },
+		plan: func(p *faultPlan) { p.clockJump, p.opcua = 6*time.Minute, false },
 		fault: func(r *faultRig) {
 			wait := func() { time.Sleep(r.someTime(long(5*time.Second), long(15*time.Second))) }
 			for _, by := range []time.Duration{2 * time.Second, 0, -2 * time.Second, 0, 5 * time.Minute, 0, -5 * time.Minute} {

@@ -17,7 +17,7 @@ type faultTable struct {
 // it at the end.
 func newFaultTable(t *testing.T) *faultTable {
 	f := &faultTable{}
-	f.line("| fault | readings made | stored | lost | twice | cut off in reading | dropped, as reported | longest gap on a page | page current after | history current after |")
+	f.line("| fault | made | stored | lost | twice | cut off | dropped | gap | page after | history after |")
 	f.line("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	t.Cleanup(func() { t.Log("\n" + f.text.String()) })
 	return f
@@ -35,12 +35,21 @@ func (f *faultTable) skipped(row faultRow, why string) {
 }
 
 func (f *faultTable) add(row faultRow, o outcome) {
-	lost := fmt.Sprint(o.lost)
+	lost := thousands(o.lost)
 	if o.unsynced > 0 {
-		lost = fmt.Sprintf("%d, and %d of the last %s before a cut", o.lost, o.unsynced, seconds(o.oldest))
+		lost = fmt.Sprintf("%s, and %s of the last %s before a cut", lost, thousands(o.unsynced), seconds(o.oldest))
 	}
-	f.line(fmt.Sprintf("| %s | %d | %d | %s | %d | %d | %d | %s | %s | %s |", row.name, o.made, o.stored, lost, o.repeated, o.doubtful, o.dropped,
+	f.line(fmt.Sprintf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |", row.name, thousands(o.made), thousands(o.stored), lost,
+		thousands(o.repeated), thousands(o.doubtful), thousands(o.dropped),
 		seconds(o.gap), seconds(o.live), seconds(o.history)))
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log"
 	"math/rand/v2"
 	"os"
 	"regexp"
@@ -51,6 +53,8 @@ func TestFaults(t *testing.T) {
 		t.Skip("starts an InfluxDB and kills it")
 	}
 	o := faultOptionsOf(t)
+	log.SetOutput(io.Discard) // of the OPC UA server's library
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	influx := historytest.StartInfluxd(t)
 	if !o.full {
 		shortFaults(t, influx, o)
@@ -81,7 +85,7 @@ func TestFaults(t *testing.T) {
 }
 
 // shippedPlan has the settings as shipped, but for names and addresses.
-var shippedPlan = faultPlan{gateways: 2, devices: 3, values: 10, every: 100 * time.Millisecond}
+var shippedPlan = faultPlan{gateways: 2, devices: 3, opcua: true, values: 10, every: 100 * time.Millisecond}
 
 // check holds a row to its promise.
 func (o outcome) check(t *testing.T, row faultRow) {
@@ -100,7 +104,7 @@ func (o outcome) check(t *testing.T, row faultRow) {
 // shortFaults has each of the common faults once, in one chain.
 func shortFaults(t *testing.T, influx *historytest.Influxd, o faultOptions) {
 	random := rand.New(rand.NewPCG(o.seed, 0))
-	r := newFaultRig(t, influx, faultPlan{gateways: 2, devices: 2, values: 5, every: 100 * time.Millisecond, keepAlive: 2 * time.Second}, random)
+	r := newFaultRig(t, influx, faultPlan{gateways: 2, devices: 2, opcua: true, values: 5, every: 100 * time.Millisecond, keepAlive: 2 * time.Second}, random)
 	step := func(name string, fault func()) {
 		began := time.Now()
 		time.Sleep(r.someTime(0, 200*time.Millisecond))

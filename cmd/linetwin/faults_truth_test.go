@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"testing"
 	"time"
 
 	"linetwin/connectors/influx"
@@ -95,38 +96,78 @@ func (r *faultRig) stored(h *influx.History, p *countingPLC) map[[2]uint32]int {
 // compare holds one machine's history against its PLC.
 func (r *faultRig) compare(h *influx.History, p *countingPLC, dropped plant.Span) outcome {
 	r.t.Helper()
-	rows := r.stored(h, p)
 	looks, doubt := p.handedOut()
-	var o outcome
-	for i, l := range looks {
+	j := judge{looks: looks, doubt: doubt, dropped: dropped, cuts: r.cuts, window: r.plan.window}
+	o := j.of(r.stored(h, p))
+	for i, n := range j.missing {
+		if i < 3 {
+			r.t.Logf("%s: a value of look %d of %d, at %s, is not in history", p.machine, n, len(looks), looks[n-1].at.Format(time.StampMicro))
+		}
+	}
+	return o
+}
+
+// judge knows what a PLC has handed out, and why some of it may be missing.
+type judge struct {
+	looks   []look
+	doubt   map[uint32]bool
+	dropped plant.Span
+	cuts    []time.Time // of power
+	window  time.Duration
+
+	missing []uint32 // looks of which a value is lost
+}
+
+// of accounts for each value, given how many rows it has.
+func (j *judge) of(rows map[[2]uint32]int) (o outcome) {
+	known := 0
+	for i, l := range j.looks {
 		n := uint32(i + 1)
 		for v := range l.values {
 			o.made++
-			key := [2]uint32{n, uint32(v)}
-			switch count := rows[key]; {
-			case count > 1:
-				o.repeated++
+			count := rows[[2]uint32{n, uint32(v)}]
+			if count > 0 {
+				known++
 				o.stored++
-			case count == 1:
-				o.stored++
-			case doubt[n]:
-				o.doubtful++
-			case reportedGone(dropped, l.at):
-				o.dropped++
-			case r.beforeCut(l.at) > 0:
-				o.unsynced++
-				o.oldest = max(o.oldest, r.beforeCut(l.at))
-			default:
-				o.lost++
-				if o.lost <= 3 {
-					r.t.Logf("%s: value %d of look %d of %d, at %s, is not in history", p.machine, v, n, len(looks), l.at.Format(time.StampMicro))
-				}
 			}
-			delete(rows, key)
+			if count > 1 {
+				o.repeated++
+			}
+			if count == 0 {
+				j.absent(&o, n, l.at)
+			}
 		}
 	}
-	o.foreign = len(rows)
+	o.foreign = len(rows) - known
 	return o
+}
+
+// absent accounts for a value that is not in history.
+func (j *judge) absent(o *outcome, n uint32, at time.Time) {
+	before := j.beforeCut(at)
+	switch {
+	case j.doubt[n]:
+		o.doubtful++
+	case reportedGone(j.dropped, at):
+		o.dropped++
+	case before > 0:
+		o.unsynced++
+		o.oldest = max(o.oldest, before)
+	default:
+		o.lost++
+		j.missing = append(j.missing, n)
+	}
+}
+
+// beforeCut gives how long after a time the power was cut; 0 where it was not,
+// within the window.
+func (j *judge) beforeCut(at time.Time) time.Duration {
+	for _, c := range j.cuts {
+		if d := c.Sub(at); d > 0 && d <= j.window {
+			return d
+		}
+	}
+	return 0
 }
 
 // reportedGone tells whether a gateway's dropped time has that of an answer, which is
@@ -136,13 +177,51 @@ func reportedGone(s plant.Span, at time.Time) bool {
 	return !s.Empty() && at.After(s.From.Std().Add(-slack)) && at.Before(s.To.Std().Add(slack))
 }
 
-// beforeCut gives how long after a time the power was cut; 0 where it was not,
-// within the plan's window.
-func (r *faultRig) beforeCut(at time.Time) time.Duration {
-	for _, c := range r.cuts {
-		if d := c.Sub(at); d > 0 && d <= r.plan.window {
-			return d
+// TestJudge proves that the rig would see what it looks for.
+func TestJudge(t *testing.T) {
+	at := func(s float64) time.Time {
+		return time.Unix(1_800_000_000, 0).Add(time.Duration(s * float64(time.Second)))
+	}
+	looks := func(n int) (all []look) {
+		for i := range n {
+			all = append(all, look{at(float64(i)), 2})
+		}
+		return all
+	}
+	all := func(n int) map[[2]uint32]int {
+		rows := map[[2]uint32]int{}
+		for i := range n {
+			rows[[2]uint32{uint32(i + 1), 0}], rows[[2]uint32{uint32(i + 1), 1}] = 1, 1
+		}
+		return rows
+	}
+	without := func(rows map[[2]uint32]int, n uint32) map[[2]uint32]int {
+		delete(rows, [2]uint32{n, 1})
+		return rows
+	}
+	twice := all(5)
+	twice[[2]uint32{3, 0}] = 2
+	for name, c := range map[string]struct {
+		judge judge
+		rows  map[[2]uint32]int
+		want  outcome
+	}{
+		"whole":               {judge{looks: looks(5)}, all(5), outcome{made: 10, stored: 10}},
+		"lost":                {judge{looks: looks(5)}, without(all(5), 3), outcome{made: 10, stored: 9, lost: 1}},
+		"twice":               {judge{looks: looks(5)}, twice, outcome{made: 10, stored: 10, repeated: 1}},
+		"of nobody":           {judge{looks: looks(4)}, all(5), outcome{made: 8, stored: 8, foreign: 2}},
+		"cut off":             {judge{looks: looks(5), doubt: map[uint32]bool{5: true}}, without(all(5), 5), outcome{made: 10, stored: 9, doubtful: 1}},
+		"cut off at the next": {judge{looks: looks(5), doubt: map[uint32]bool{5: true}}, without(all(5), 4), outcome{made: 10, stored: 9, lost: 1}},
+		"dropped": {judge{looks: looks(5), dropped: plant.Span{From: plant.At(at(0)), To: plant.At(at(1))}}, without(all(5), 2),
+			outcome{made: 10, stored: 9, dropped: 1}},
+		"not dropped": {judge{looks: looks(5), dropped: plant.Span{From: plant.At(at(0)), To: plant.At(at(1))}}, without(all(5), 4),
+			outcome{made: 10, stored: 9, lost: 1}},
+		"not synced": {judge{looks: looks(5), cuts: []time.Time{at(4.5)}, window: time.Second}, without(all(5), 5),
+			outcome{made: 10, stored: 9, unsynced: 1, oldest: 500 * time.Millisecond}},
+		"synced": {judge{looks: looks(5), cuts: []time.Time{at(4.5)}, window: time.Second}, without(all(5), 4), outcome{made: 10, stored: 9, lost: 1}},
+	} {
+		if got := c.judge.of(c.rows); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
-	return 0
 }
