@@ -317,3 +317,29 @@ func shiftedClock(by time.Duration) []byte {
 	}
 	return endian.LittleEndian.AppendUint64(code, uint64(int64(by/time.Second)))
 }
+
+// TestMoveClock moves the clock of a process that tells the time, which is this
+// test once more.
+func TestMoveClock(t *testing.T) {
+	const told = "LINETWIN_TELL_TIME"
+	if os.Getenv(told) != "" {
+		for range 2000 {
+			began := time.Now()
+			time.Sleep(5 * time.Millisecond)
+			now := time.Now()
+			fmt.Println("it is", now.Format(time.DateOnly), "after a pause", now.Sub(began) < time.Minute)
+		}
+		return
+	}
+	if why := noClock(); why != "" {
+		t.Skip(why)
+	}
+	t.Setenv(told, "1")
+	p := spawn(t, "clock", os.Args[0], "-test.run", "^TestMoveClock$")
+	for _, by := range []time.Duration{0, 48 * time.Hour, -72 * time.Hour} {
+		if err := moveClock(p.cmd.Process.Pid, by); err != nil {
+			t.Fatal(err)
+		}
+		p.says("it is " + time.Now().Add(by).Format(time.DateOnly) + " after a pause true")
+	}
+}
