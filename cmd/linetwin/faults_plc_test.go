@@ -4,6 +4,7 @@ import (
 	endian "encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
@@ -17,7 +18,8 @@ import (
 type countingPLC struct {
 	machine  string
 	values   int  // of 32 bits each, at holding registers 0, 2, 4 ...
-	noise    bool // values are scrambled, so that nothing can compress them
+	noise    bool   // values are scrambled, so that nothing can compress them
+	salt     uint32 // of the noise, so that machines do not resemble each other
 	listener net.Listener
 	group    sync.WaitGroup
 	opcua    *opcuaFront // nil: it speaks Modbus
@@ -43,7 +45,7 @@ func newCountingPLC(t testing.TB, machine string, values int, noise bool) *count
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &countingPLC{machine: machine, values: values, noise: noise, listener: l, doubt: map[uint32]bool{}, conns: map[net.Conn]bool{}}
+	p := &countingPLC{machine: machine, values: values, noise: noise, salt: rand.Uint32(), listener: l, doubt: map[uint32]bool{}, conns: map[net.Conn]bool{}}
 	p.group.Go(p.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -124,14 +126,14 @@ func (p *countingPLC) answer(c net.Conn, request []byte) bool {
 // shown gives what value i is at look n, and counted the look of a value.
 func (p *countingPLC) shown(n uint32, i int) uint32 {
 	if p.noise {
-		return scramble(n ^ uint32(i)<<24)
+		return scramble(scramble(n^uint32(i)<<24) + p.salt)
 	}
 	return n
 }
 
 func (p *countingPLC) counted(shown uint32, i int) uint32 {
 	if p.noise {
-		return unscramble(shown) ^ uint32(i)<<24
+		return unscramble(unscramble(shown)-p.salt) ^ uint32(i)<<24
 	}
 	return shown
 }
@@ -236,7 +238,7 @@ func (p *countingPLC) settings(every time.Duration) map[string]any {
 }
 
 func TestScramble(t *testing.T) {
-	p := countingPLC{noise: true}
+	p := countingPLC{noise: true, salt: 77}
 	for _, n := range []uint32{1, 2, 77, 1 << 20, 1<<24 - 1} {
 		for _, i := range []int{0, 1, 59} {
 			if got := p.counted(p.shown(n, i), i); got != n {

@@ -214,9 +214,9 @@ func diskRows(long func(time.Duration) time.Duration) []faultRow {
 // second, and a sync takes its time.
 const powerWindow = 1500 * time.Millisecond
 
-// capLooks is after how many looks the cap is exceeded by half and more: 60
-// values of four bytes each.
-const capLooks = 7000
+// capLooks is after how many looks the cap is exceeded: each has 60 values,
+// which take six bytes each.
+const capLooks = 5000
 
 func looksOf(r *faultRig) (n int) {
 	for _, p := range r.gateways[0].plcs {
