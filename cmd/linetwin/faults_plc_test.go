@@ -17,7 +17,7 @@ import (
 // against; the gateway has no part in it.
 type countingPLC struct {
 	machine  string
-	values   int  // of 32 bits each, at holding registers 0, 2, 4 ...
+	values   int    // of 32 bits each, at holding registers 0, 2, 4 ...
 	noise    bool   // values are scrambled, so that nothing can compress them
 	salt     uint32 // of the noise, so that machines do not resemble each other
 	listener net.Listener

@@ -54,7 +54,7 @@ func (r *faultRig) outcome() outcome {
 		o.reported += s.Dropped
 		dropped[name] = s.DroppedSpan
 	}
-	h, err := influx.Open(influx.Config{URL: r.influx.URL, Database: r.database}, slog.New(slog.DiscardHandler))
+	h, err := influx.Open(influx.Config{URL: r.influx.URL, Database: r.database, Timeout: time.Minute}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -71,7 +71,8 @@ func (r *faultRig) outcome() outcome {
 // are those that the gateway gave, so more than the test's time is asked for.
 func (r *faultRig) stored(h *influx.History, p *countingPLC) map[[2]uint32]int {
 	r.t.Helper()
-	const step = 2 * time.Minute
+	const most = 20_000 // rows of one question
+	step := min(2*time.Minute, most/time.Duration(p.values)*r.plan.every)
 	jump := r.plan.clockJump
 	rows := map[[2]uint32]int{}
 	index := map[string]int{}
