@@ -1,15 +1,15 @@
 package sparkplug
 
 import (
+	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"linetwin/connectors/tlsfile"
 	"linetwin/plant"
 )
 
@@ -200,29 +200,20 @@ func parseBroker(s string) (addr string, secure bool, err error) {
 	return host + ":" + port, secure, nil
 }
 
+func (c *Connection) files() tlsfile.Files {
+	return tlsfile.Files{CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key}
+}
+
 // tlsConfig reads the files anew at each connection, so that a renewed
 // certificate is taken without a restart.
 func (c *Connection) tlsConfig(host string) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if c.TLS.ServerName != "" {
-		t.ServerName = c.TLS.ServerName
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cmp.Or(c.TLS.ServerName, host)}
+	var err error
+	if t.RootCAs, _, err = c.files().Authorities(); err != nil {
+		return nil, err
 	}
-	if c.TLS.CA != "" {
-		pem, err := os.ReadFile(c.TLS.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.ca: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read tls.ca: %s holds no certificate in PEM", c.TLS.CA)
-		}
-	}
-	if c.TLS.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.cert and tls.key: %w", err)
-		}
-		t.Certificates = []tls.Certificate{cert}
+	if t.Certificates, err = c.files().Pair(); err != nil {
+		return nil, err
 	}
 	return t, nil
 }

@@ -28,9 +28,10 @@ type Node interface {
 
 // Edge is a gateway's end of the wire: a Sparkplug edge node.
 type Edge struct {
-	cfg  EdgeConfig
-	node Node
-	log  *slog.Logger
+	cfg     EdgeConfig
+	node    Node
+	log     *slog.Logger
+	silence time.Duration // see the constant
 
 	online atomic.Bool
 	counts edgeCounts
@@ -47,6 +48,8 @@ type Edge struct {
 	session  string
 	status   *plant.GatewayStatus
 	receipts receipts
+	answers  answers
+	account  account
 	buf      []byte
 }
 
@@ -74,7 +77,7 @@ func NewEdge(cfg EdgeConfig, node Node, log *slog.Logger) (*Edge, error) {
 		return nil, errors.New("edge: no node")
 	}
 	return &Edge{
-		cfg: cfg, node: node, log: log.With("gateway", cfg.Gateway),
+		cfg: cfg, node: node, log: log.With("gateway", cfg.Gateway), silence: silence,
 		// A host that missed our restart must not take the new aliases for the
 		// old: those of Delivery/ are others in each process, and a host that
 		// does not know them refuses the whole message.
@@ -118,6 +121,7 @@ func (e *Edge) Stats() EdgeStats {
 func (e *Edge) failed(err error) {
 	e.mu.Lock()
 	e.why = err
+	e.account.failed(err, time.Now())
 	e.mu.Unlock()
 }
 
@@ -141,6 +145,7 @@ const receiptEvery = 250 * time.Millisecond
 type edgeSession struct {
 	*Edge
 	link      *link
+	note      string // what was last logged of the host's silence
 	bd        uint8
 	inbox     chan inbound
 	hostTime  int64
@@ -162,6 +167,7 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 	e.bdSeq++
 	e.mu.Lock()
 	e.receipts.forget()
+	e.answers = answers{asks: e.answers.asks}
 	e.mu.Unlock()
 	var err error
 	s.link, err = e.cfg.open(ctx, broker, opening{
@@ -175,6 +181,9 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 	}
 	defer s.link.close()
 	defer e.leave()
+	e.mu.Lock()
+	e.account.connected(s.link, time.Now())
+	e.mu.Unlock()
 	filters := map[string]byte{
 		s.commands: 1,
 		topic{kind: kindDCmd, area: e.cfg.Area, gateway: e.cfg.Gateway, device: "+"}.String(): 1,
@@ -191,7 +200,7 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 			return err
 		}
 	} else {
-		e.failed(fmt.Errorf("connected to %s, but primary host %q is not online", broker, e.cfg.Host))
+		e.waits(s.noHost())
 	}
 	return s.obey(ctx)
 }
@@ -207,7 +216,7 @@ func (s *edgeSession) receive(m inbound) {
 
 func (s *edgeSession) obey(ctx context.Context) error {
 	var wait, receipt <-chan time.Time
-	if !s.born && len(s.cfg.Brokers) > 1 {
+	if !s.born {
 		timer := time.NewTimer(hostWait)
 		defer timer.Stop()
 		wait = timer.C
@@ -217,7 +226,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 		defer ticker.Stop()
 		receipt = ticker.C
 	}
-	again := time.NewTicker(stateEvery)
+	again := time.NewTicker(min(stateEvery, s.silence))
 	defer again.Stop()
 	for {
 		var err error
@@ -234,11 +243,13 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			err = s.announce()
 		case <-wait:
 			if !s.born {
-				return fmt.Errorf("primary host %q is not online at %s", s.cfg.Host, s.link.broker)
+				err = s.hostMissing()
 			}
 		case <-again.C:
 			if !s.born {
 				s.link.client.Subscribe(s.stateName, 1, nil)
+			} else {
+				err = s.watchHost(time.Now())
 			}
 		case <-receipt:
 			s.askReceipt()
@@ -271,7 +282,11 @@ func (s *edgeSession) handle(m inbound) error {
 		s.log.Warn("command refused: these metrics cannot be written", "metrics", c.refused)
 	}
 	if c.ack != nil && s.cfg.Acknowledge == AcknowledgeHost {
+		s.answered(0)
 		s.node.Acknowledge(*c.ack)
+	}
+	if c.echo > 0 {
+		s.answered(c.echo)
 	}
 	if c.rebirth && s.born && s.rebirth == nil {
 		s.rebirth = time.After(rebirthPause - time.Since(s.bornAt))
@@ -294,6 +309,8 @@ func (s *edgeSession) hostSays(b []byte) error {
 	}
 	s.hostTime = state.Timestamp
 	switch {
+	case !state.Online && !s.born:
+		s.waits(s.noHost())
 	case state.Online && !s.born:
 		return s.announce()
 	case !state.Online && s.born:

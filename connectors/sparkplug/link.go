@@ -3,11 +3,13 @@ package sparkplug
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +44,8 @@ type link struct {
 	write  time.Duration
 	answer time.Duration
 
+	certificates []plant.Certificate // that the connection rests on
+
 	lost chan struct{} // closed when the connection is over
 	once sync.Once
 	why  error // set before lost is closed
@@ -61,20 +65,10 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 		return nil, fmt.Errorf("connect %s: %w", broker, err)
 	}
 	l.sock = &socket{Conn: conn, timeout: c.WriteTimeout}
-	opts := mqtt.NewClientOptions()
-	opts.AddBroker("tcp://" + addr) // only named: the connection is ours
-	opts.SetClientID(o.client).SetProtocolVersion(4).SetCleanSession(true)
-	opts.SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true)
-	opts.SetKeepAlive(c.KeepAlive).SetPingTimeout(c.KeepAlive / 2)
-	opts.SetConnectTimeout(c.ConnectTimeout).SetWriteTimeout(c.WriteTimeout)
-	opts.SetUsername(c.User).SetPassword(c.Password.Reveal())
-	opts.SetBinaryWill(o.willTopic, o.willPayload, 1, o.willRetain)
-	opts.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return l.sock, nil })
-	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.fail(err) })
-	opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
-		o.receive(inbound{m.Topic(), m.Payload(), m.Retained()})
-	})
-	l.client = mqtt.NewClient(opts)
+	if t, ok := conn.(*tls.Conn); ok {
+		l.certificates = c.certificates(t.ConnectionState())
+	}
+	l.client = mqtt.NewClient(c.options(l, addr, o))
 	token := l.client.Connect().(*mqtt.ConnectToken)
 	select {
 	case <-token.Done():
@@ -88,43 +82,86 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 	}
 	if err := token.Error(); err != nil {
 		conn.Close()
-		return nil, c.refused(broker, token.ReturnCode(), err)
+		return nil, fmt.Errorf("connect %s: %w", broker, c.refused(dialCtx, addr, l, token.ReturnCode(), err))
 	}
 	return l, nil
 }
 
+func (c *Connection) options(l *link, addr string, o opening) *mqtt.ClientOptions {
+	opts := mqtt.NewClientOptions()
+	opts.AddBroker("tcp://" + addr) // only named: the connection is ours
+	opts.SetClientID(o.client).SetProtocolVersion(4).SetCleanSession(true)
+	opts.SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true)
+	opts.SetKeepAlive(c.KeepAlive).SetPingTimeout(c.KeepAlive / 2)
+	opts.SetConnectTimeout(c.ConnectTimeout).SetWriteTimeout(c.WriteTimeout)
+	opts.SetUsername(c.User).SetPassword(c.Password.Reveal())
+	if o.willTopic != "" {
+		opts.SetBinaryWill(o.willTopic, o.willPayload, 1, o.willRetain)
+	}
+	opts.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return l.sock, nil })
+	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.fail(c.lost(o.client, err)) })
+	opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+		o.receive(inbound{m.Topic(), m.Payload(), m.Retained()})
+	})
+	return opts
+}
+
 // refused says in our words why a broker took the connection but not us.
-func (c *Connection) refused(broker string, code byte, err error) error {
+func (c *Connection) refused(ctx context.Context, addr string, l *link, code byte, err error) error {
 	switch code {
 	case 4, 5: // MQTT 3.1.1, 3.2.2.3: brokers differ in which of the two they give
-		if c.User == "" {
-			return fmt.Errorf("connect %s: the broker wants a user and a password", broker)
+		switch {
+		case c.User == "":
+			return errors.New("the broker wants a user and a password: user is not set")
+		case c.Password == "":
+			return fmt.Errorf("the broker refuses user %q without a password: password is not set", c.User)
 		}
-		return fmt.Errorf("connect %s: the broker refuses user %q or its password", broker, c.User)
+		return fmt.Errorf("the broker refuses user %q or its password: it does not say which; compare both with the broker's list of users", c.User)
+	case 1:
+		return errors.New("the broker does not speak MQTT 3.1.1")
 	case 2:
-		return fmt.Errorf("connect %s: the broker refuses our client id", broker)
+		return errors.New("the broker refuses our client id: see its rules on client ids")
 	case 3:
-		return fmt.Errorf("connect %s: the broker is not available", broker)
+		return errors.New("the broker says that it is not available: see its log")
 	}
-	return fmt.Errorf("connect %s: no answer to CONNECT: %w", broker, err)
+	return c.connectFault(ctx, addr, l.sock, err)
+}
+
+// lost tells why a session ended.
+func (c *Connection) lost(client string, err error) error {
+	var timeout net.Error
+	switch {
+	case err == nil || gone(err):
+		return fmt.Errorf("the broker closed it: it was stopped, or does not allow what we did, or another client took our client id %s", client)
+	case strings.HasPrefix(err.Error(), "pingresp not received"):
+		return fmt.Errorf("the broker was silent for more than %v: it is frozen, or the network swallows the packets", c.KeepAlive)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("a write was stuck for %v: the broker is frozen, or the network swallows the packets", c.WriteTimeout)
+	}
+	return bare(err)
 }
 
 func (c *Connection) dial(ctx context.Context, addr string, secure bool) (net.Conn, error) {
+	host, _, _ := net.SplitHostPort(addr)
+	var cfg *tls.Config
+	if secure { // what is wrong with files needs no network to be told
+		var err error
+		if cfg, err = c.tlsConfig(host); err != nil {
+			return nil, err
+		}
+	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", addr)
-	if err != nil || !secure {
-		return conn, err
-	}
-	host, _, _ := net.SplitHostPort(addr)
-	cfg, err := c.tlsConfig(host)
 	if err != nil {
-		conn.Close()
-		return nil, err
+		return nil, c.dialFault(addr, err)
+	}
+	if !secure {
+		return conn, nil
 	}
 	t := tls.Client(conn, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, err
+		return nil, c.handshakeFault(ctx, addr, cfg.ServerName, err)
 	}
 	return t, nil
 }
@@ -134,6 +171,31 @@ func (c *Connection) dial(ctx context.Context, addr string, secure bool) (net.Co
 type socket struct {
 	net.Conn
 	timeout time.Duration
+	full    bool // only Read's goroutine touches it
+
+	mu   sync.Mutex
+	head []byte // the first bytes that came, for messages
+}
+
+// firstBytes is how many are kept of what a broker says first.
+const firstBytes = 16
+
+// Read keeps the first bytes.
+func (s *socket) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if !s.full && n > 0 {
+		s.mu.Lock()
+		s.head = append(s.head, b[:min(n, firstBytes-len(s.head))]...)
+		s.full = len(s.head) == firstBytes
+		s.mu.Unlock()
+	}
+	return n, err
+}
+
+func (s *socket) first() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.head
 }
 
 func (s *socket) Write(b []byte) (int, error) {
@@ -219,6 +281,12 @@ func (l *link) close() {
 	l.fail(net.ErrClosed)
 }
 
+// hostAway is the fault of a broker without our primary host: a session at it
+// is no success, however long it lasted.
+type hostAway struct{ text string }
+
+func (h *hostAway) Error() string { return h.text }
+
 // alive is how long a session must have lasted for the next delay to begin
 // from nothing again. Shorter ones (two gateways with one name throw each
 // other out) back off like failures.
@@ -231,22 +299,26 @@ const maxDelay = 30 * time.Second
 // ends. It pauses with full jitter: up to 0, 1, 2, 4 ... 30 s, once for every
 // round of all brokers.
 func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(error), serve func(ctx context.Context, broker string) error) {
-	var last string
+	told := map[string]string{} // by broker: a fault that lasts is told once
 	failures := 0
 	for i := 0; ctx.Err() == nil; i++ {
 		began := time.Now()
-		err := serve(ctx, c.Brokers[i%len(c.Brokers)])
+		broker := c.Brokers[i%len(c.Brokers)]
+		err := serve(ctx, broker)
 		if ctx.Err() != nil {
 			return
 		}
 		failed(err)
-		if text := err.Error(); text != last {
+		if text := err.Error(); text != told[broker] {
 			log.Warn("not connected", "error", err)
-			last = text
+			told[broker] = text
 		}
 		failures++
 		if time.Since(began) >= alive {
-			failures, last = 1, ""
+			failures = 1
+			if away := (*hostAway)(nil); !errors.As(err, &away) {
+				clear(told)
+			}
 		}
 		sleep(ctx, delay(failures, len(c.Brokers)))
 	}

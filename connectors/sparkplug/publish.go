@@ -2,6 +2,7 @@ package sparkplug
 
 import (
 	"fmt"
+	"time"
 
 	"linetwin/plant"
 )
@@ -27,6 +28,7 @@ func (e *Edge) Publish(b *plant.Batch) error {
 	}
 	e.counts.batches.Add(1)
 	e.counts.readings.Add(uint64(len(b.Readings)))
+	e.answers.published(time.Now())
 	if e.cfg.Acknowledge == AcknowledgeBroker {
 		e.receipts.sent = addRange(e.receipts.sent, plant.Range{First: b.Sequence, Last: b.Sequence})
 	}
