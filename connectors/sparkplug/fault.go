@@ -66,6 +66,9 @@ func (c *Connection) handshakeFault(ctx context.Context, addr, name string, err 
 	case errors.As(err, &record):
 		return fmt.Errorf("it speaks no TLS there, but %s: TLS has a port of its own, 8883 as a rule", protocol(record.RecordHeader[:]))
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		if kind := c.look(ctx, addr); kind != "" {
+			return fmt.Errorf("it speaks no TLS there, but %s: TLS has a port of its own, 8883 as a rule", kind)
+		}
 		return fmt.Errorf("no answer to the TLS handshake in %v: is this the port for TLS?", c.ConnectTimeout)
 	}
 	if f := c.alertFault(err); f != nil {
@@ -171,25 +174,27 @@ func (c *Connection) connectFault(ctx context.Context, addr string, s *socket, e
 		return f
 	}
 	var timeout net.Error
-	first := s.first()
+	first, kind := s.first(), ""
+	_, secure := s.Conn.(*tls.Conn)
+	if !secure {
+		kind = c.look(ctx, addr)
+	}
 	switch {
 	case len(first) > 0 && first[0] != 0x20: // CONNACK
 		return fmt.Errorf("it speaks no MQTT there, but %s", protocol(first))
+	case kind != "" && kind != plainMQTT:
+		return fmt.Errorf("it speaks no plain MQTT there, but %s", kind)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("no answer to CONNECT in %v: the broker is frozen or overloaded, or this is no MQTT port", c.ConnectTimeout)
 	case !gone(err):
 		return fmt.Errorf("no answer to CONNECT: %w", bare(err))
 	}
-	if t, ok := s.Conn.(*tls.Conn); ok {
+	if secure {
 		host, _, _ := net.SplitHostPort(addr)
 		if f := c.lateAlert(ctx, addr, host); f != nil {
 			return f
 		}
-		return fmt.Errorf("the broker closes the connection after TLS (%s) without an answer: it is full, or wants another certificate; %s",
-			tls.VersionName(t.ConnectionState().Version), c.ours())
-	}
-	if kind := c.look(ctx, addr); kind != "" && kind != plainMQTT {
-		return fmt.Errorf("it speaks no plain MQTT there, but %s", kind)
+		return fmt.Errorf("the broker closes the connection after TLS without an answer: it is full, or wants another certificate; %s", c.ours())
 	}
 	return errors.New("the broker closes the connection without an answer: it is full (see its limit of connections), or does not take our address or client id")
 }
@@ -223,30 +228,39 @@ func (c *Connection) lateAlert(ctx context.Context, addr, host string) error {
 const plainMQTT = "MQTT without TLS"
 
 // lookTime is how long each look at an unknown port waits.
-const lookTime = 2 * time.Second
+const lookTime = time.Second
 
 // look finds out what speaks at an address that broke our connection off, to
 // be told in a message; "" where it cannot. Nothing of ours is shown there: a
-// greeting is awaited, then an MQTT client without a name says hello, then a
-// TLS client.
+// client without a name says hello in MQTT, in HTTP and in TLS.
 func (c *Connection) look(ctx context.Context, addr string) string {
 	hello := []byte{0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 5, 0, 0} // CONNECT, clean session, no client id
 	if first := exchange(ctx, addr, hello); len(first) > 0 {
 		return protocol(first)
 	}
+	if speaksTLS(ctx, addr) {
+		return "TLS: write tls:// in place of tcp://"
+	}
+	if first := exchange(ctx, addr, []byte("GET / HTTP/1.0\r\n\r\n")); len(first) > 0 {
+		return protocol(first)
+	}
+	return ""
+}
+
+// speaksTLS shakes hands as far as the other end's certificate, which is not
+// looked at: nothing is sent over this connection.
+func speaksTLS(ctx context.Context, addr string) bool {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return ""
+		return false
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(lookTime))
 	seen := false
-	t := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, //nolint:gosec // only looked at, never used
+	t := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true,
 		VerifyConnection: func(tls.ConnectionState) error { seen = true; return errors.New("seen") }})
-	if err := t.HandshakeContext(ctx); seen || err != nil && strings.Contains(err.Error(), "remote error: tls:") {
-		return "TLS: write tls:// in place of tcp://"
-	}
-	return ""
+	err = t.HandshakeContext(ctx)
+	return seen || err != nil && strings.Contains(err.Error(), "remote error: tls:")
 }
 
 // exchange sends one packet and gives the first bytes of the answer.

@@ -58,9 +58,7 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 	if err != nil {
 		return nil, err
 	}
-	dialCtx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
-	defer cancel()
-	conn, err := c.dial(dialCtx, addr, secure)
+	conn, err := c.dial(ctx, addr, secure)
 	if err != nil {
 		return nil, fmt.Errorf("connect %s: %w", broker, err)
 	}
@@ -82,7 +80,7 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 	}
 	if err := token.Error(); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("connect %s: %w", broker, c.refused(dialCtx, addr, l, token.ReturnCode(), err))
+		return nil, fmt.Errorf("connect %s: %w", broker, c.refused(ctx, addr, l, token.ReturnCode(), err))
 	}
 	return l, nil
 }
@@ -150,8 +148,10 @@ func (c *Connection) dial(ctx context.Context, addr string, secure bool) (net.Co
 			return nil, err
 		}
 	}
+	limited, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	defer cancel()
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	conn, err := d.DialContext(limited, "tcp", addr)
 	if err != nil {
 		return nil, c.dialFault(addr, err)
 	}
@@ -159,7 +159,7 @@ func (c *Connection) dial(ctx context.Context, addr string, secure bool) (net.Co
 		return conn, nil
 	}
 	t := tls.Client(conn, cfg)
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.HandshakeContext(limited); err != nil {
 		conn.Close()
 		return nil, c.handshakeFault(ctx, addr, cfg.ServerName, err)
 	}
