@@ -31,7 +31,7 @@ type Connection struct {
 	Password plant.Secret `yaml:"password"`
 	TLS      TLS          `yaml:"tls"`
 	// KeepAlive is the longest silence towards the broker (default 10s). A
-	// frozen broker is noticed after one and a half of it.
+	// frozen broker is noticed after twice as long at most.
 	KeepAlive time.Duration `yaml:"keep_alive"`
 	// ConnectTimeout limits one attempt (default 10s), WriteTimeout one write
 	// to a socket that is stuck (default 3s).

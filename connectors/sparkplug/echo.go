@@ -1,6 +1,7 @@
 package sparkplug
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -112,6 +113,27 @@ func appendEcho(b []byte, question uint64) []byte {
 func (s *edgeSession) deaf() string {
 	return fmt.Sprintf("host %q does not answer at %s, although its STATE there says online since %s. Either the broker does not let %s publish %s/%s/+/%s/# or read %s (see its access list; linetwin probe --wire tries it), or the host is at another broker or died without a will",
 		s.cfg.Host, s.link.broker, plant.At(time.UnixMilli(s.hostTime)), s.cfg.who(), namespace, s.cfg.Area, s.cfg.Gateway, s.commands)
+}
+
+// lost tells why the connection is over. A broker that closes it as soon as we
+// publish, as Mosquitto 2.0.11 does, means what we publish.
+func (s *edgeSession) lost(atOnce bool) error {
+	if c := (*closed)(nil); errors.As(s.link.why, &c) && atOnce {
+		return fmt.Errorf("the broker at %s closes the connection when we publish: its access list does not let %s publish %s/%s/+/%s/#, or another client has our client id %s",
+			s.link.broker, s.cfg.who(), namespace, s.cfg.Area, s.cfg.Gateway, c.client)
+	}
+	return fmt.Errorf("connection to %s lost: %w", s.link.broker, s.link.why)
+}
+
+// unspoken tells why births could not be published: how the connection ended
+// says more than the write that failed.
+func (s *edgeSession) unspoken(err error) error {
+	select {
+	case <-s.link.lost:
+		return s.lost(true)
+	case <-time.After(s.link.write):
+		return fmt.Errorf("publish births at %s: %w", s.link.broker, err)
+	}
 }
 
 // who names whom a broker knows us as.

@@ -235,7 +235,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			s.goodbye()
 			return ctx.Err()
 		case <-s.link.lost:
-			return fmt.Errorf("connection to %s lost: %w", s.link.broker, s.link.why)
+			return s.lost(s.born && time.Since(s.bornAt) < alive)
 		case m := <-s.inbox:
 			err = s.handle(m)
 		case <-s.rebirth:
@@ -338,7 +338,7 @@ func (s *edgeSession) announce() error {
 		}
 		s.mu.Unlock()
 		if err != nil {
-			return fmt.Errorf("publish births at %s: %w", s.link.broker, err)
+			return s.unspoken(err)
 		}
 		break
 	}

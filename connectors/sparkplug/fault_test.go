@@ -183,7 +183,10 @@ func TestWrongPorts(t *testing.T) {
 		if strings.Contains(c.want, "700ms") || strings.Contains(c.want, "HTTP") {
 			conn.ConnectTimeout = 700 * time.Millisecond
 		}
-		expect(t, c.name, faultOf(t, conn), c.want)
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel() // most only wait
+			expect(t, c.name, faultOf(t, conn), c.want)
+		})
 	}
 }
 

@@ -43,6 +43,7 @@ type link struct {
 	sock   *socket
 	write  time.Duration
 	answer time.Duration
+	who    string // whom the broker knows us as
 
 	certificates []plant.Certificate // that the connection rests on
 
@@ -53,7 +54,7 @@ type link struct {
 
 // open connects to one broker.
 func (c *Connection) open(ctx context.Context, broker string, o opening) (*link, error) {
-	l := &link{broker: broker, write: c.WriteTimeout, answer: c.ConnectTimeout, lost: make(chan struct{})}
+	l := &link{broker: broker, write: c.WriteTimeout, answer: c.ConnectTimeout, who: c.who(), lost: make(chan struct{})}
 	addr, secure, err := parseBroker(broker)
 	if err != nil {
 		return nil, err
@@ -78,9 +79,9 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 		l.close()
 		return nil, ctx.Err()
 	}
-	if err := token.Error(); err != nil {
+	if token.Error() != nil {
 		conn.Close()
-		return nil, fmt.Errorf("connect %s: %w", broker, c.refused(ctx, addr, l, token.ReturnCode(), err))
+		return nil, fmt.Errorf("connect %s: %w", broker, c.refused(ctx, addr, l, token))
 	}
 	return l, nil
 }
@@ -105,8 +106,8 @@ func (c *Connection) options(l *link, addr string, o opening) *mqtt.ClientOption
 }
 
 // refused says in our words why a broker took the connection but not us.
-func (c *Connection) refused(ctx context.Context, addr string, l *link, code byte, err error) error {
-	switch code {
+func (c *Connection) refused(ctx context.Context, addr string, l *link, token *mqtt.ConnectToken) error {
+	switch token.ReturnCode() {
 	case 4, 5: // MQTT 3.1.1, 3.2.2.3: brokers differ in which of the two they give
 		switch {
 		case c.User == "":
@@ -122,7 +123,14 @@ func (c *Connection) refused(ctx context.Context, addr string, l *link, code byt
 	case 3:
 		return errors.New("the broker says that it is not available: see its log")
 	}
-	return c.connectFault(ctx, addr, l.sock, err)
+	return c.connectFault(ctx, addr, l.sock, token.Error())
+}
+
+// closed is a session that the broker ended. MQTT 3.1.1 has no word for why.
+type closed struct{ client string }
+
+func (c *closed) Error() string {
+	return "the broker closed it: it was stopped, or does not allow what we did, or another client took our client id " + c.client
 }
 
 // lost tells why a session ended.
@@ -130,7 +138,7 @@ func (c *Connection) lost(client string, err error) error {
 	var timeout net.Error
 	switch {
 	case err == nil || gone(err):
-		return fmt.Errorf("the broker closed it: it was stopped, or does not allow what we did, or another client took our client id %s", client)
+		return &closed{client}
 	case strings.HasPrefix(err.Error(), "pingresp not received"):
 		return fmt.Errorf("the broker was silent for more than %v: it is frozen, or the network swallows the packets", c.KeepAlive)
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -269,7 +277,7 @@ func (l *link) subscribe(ctx context.Context, filters map[string]byte) error {
 	}
 	for filter, code := range token.Result() {
 		if code == 0x80 { // MQTT 3.1.1, 3.9.3
-			return fmt.Errorf("subscribe at %s: the broker refuses %s", l.broker, filter)
+			return fmt.Errorf("subscribe at %s: the broker does not let %s hear %s: see its access list", l.broker, l.who, filter)
 		}
 	}
 	return nil
