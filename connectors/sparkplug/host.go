@@ -205,7 +205,7 @@ func (h *Host) listen(ctx context.Context, l *link) error {
 			}
 			return ctx.Err()
 		case <-l.lost:
-			return fmt.Errorf("connection to %s lost: %w", l.broker, l.why)
+			return h.lost(l)
 		case now := <-w.tick.C:
 			w.look(now)
 		case s := <-h.states:
@@ -310,5 +310,6 @@ func (h *Host) command(g *gateway, payload []byte) error {
 	if l == nil {
 		return plant.ErrOffline
 	}
+	h.commanded.Store(time.Now().UnixNano())
 	return l.publish(g.commands, 0, false, payload)
 }

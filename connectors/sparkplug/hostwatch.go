@@ -1,6 +1,7 @@
 package sparkplug
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -62,6 +63,17 @@ func (h *Host) births() string {
 		}
 	}
 	return strings.Join(all, " and ") + " and the like"
+}
+
+// lost tells why the connection is over. A broker that closes it as soon as we
+// send a command, as Mosquitto 2.0.11 does, means the command.
+func (h *Host) lost(l *link) error {
+	since := time.Since(time.Unix(0, h.commanded.Load()))
+	if c := (*closed)(nil); errors.As(l.why, &c) && since < time.Second {
+		return fmt.Errorf("the broker at %s closed the connection when we sent a command: it was stopped, or its access list does not let %s publish %s/+/NCMD/+, or another client has our client id %s",
+			l.broker, h.cfg.who(), namespace, c.client)
+	}
+	return fmt.Errorf("connection to %s lost: %w", l.broker, l.why)
 }
 
 // Wire gives the account of the connection to the broker.

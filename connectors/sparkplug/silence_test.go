@@ -126,8 +126,7 @@ func (e *Edge) notes(t testing.TB) string {
 func TestForbidden(t *testing.T) {
 	deaf := `host "linetwin" does not answer at %s, although its STATE there says online since *. Either the broker does not let user "edge" publish spBv1.0/assembly/+/edge-1/# or read spBv1.0/assembly/NCMD/edge-1 (see its access list; linetwin probe --wire tries it), or the host is at another broker or died without a will`
 	for name, without := range map[string][]string{
-		"to read commands":  {"read spBv1.0/assembly/NCMD"},
-		"to write commands": {"write spBv1.0/+/NCMD"},
+		"to read commands": {"read spBv1.0/assembly/NCMD"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -151,6 +150,21 @@ func TestForbidden(t *testing.T) {
 			defer e.mu.Unlock()
 			w := e.wireStatus(time.Now())
 			return w.LastFault == closes || len(w.Notes) > 0 && len(w.Notes[0]) > len(drops)
+		})
+	})
+	t.Run("the twin to command", func(t *testing.T) {
+		t.Parallel()
+		b := ruled(t, "write spBv1.0/+/NCMD")
+		h := silentHost(t, as("twin", b.url), newSink())
+		e := silent(t, as("edge", b.url), newNode(theBirth()))
+		closes := `the broker at ` + b.url + ` closed the connection when we sent a command: it was stopped, or its access list does not let user "twin" publish spBv1.0/+/NCMD/+, or another client has our client id linetwin-host-linetwin`
+		drops := strings.ReplaceAll(fmt.Sprintf(deaf, b.url), "*", "")
+		until(t, closes, func() bool {
+			_ = e.Publish(theBatch(7))
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			w := e.wireStatus(time.Now())
+			return h.Wire().LastFault == closes || len(w.Notes) > 0 && len(w.Notes[0]) > len(drops)
 		})
 	})
 	t.Run("to read STATE", func(t *testing.T) {
