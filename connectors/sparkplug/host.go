@@ -38,17 +38,18 @@ const reserve = 64
 
 // Host is the twin's end of the wire: a Sparkplug host application.
 type Host struct {
-	cfg     HostConfig
-	sink    Sink
-	log     *slog.Logger
-	counts  hostCounts
-	silence time.Duration // see the constant
-	queued  atomic.Int64  // bytes that wait in all queues
-	link    atomic.Pointer[link]
-	wake    chan struct{} // acknowledgements are due
-	states  chan hostState
-	echoes  chan question
-	birth   int64 // timestamp of the last STATE; only Run's goroutine touches it
+	cfg       HostConfig
+	sink      Sink
+	log       *slog.Logger
+	counts    hostCounts
+	silence   time.Duration // see the constant
+	queued    atomic.Int64  // bytes that wait in all queues
+	commanded atomic.Int64  // when a command was last published, Unix time in ns
+	link      atomic.Pointer[link]
+	wake      chan struct{} // acknowledgements are due
+	states    chan hostState
+	echoes    chan question
+	birth     int64 // timestamp of the last STATE; only Run's goroutine touches it
 
 	mu       sync.Mutex // guards what follows
 	why      error
