@@ -190,8 +190,7 @@ func (c *Connection) connectFault(ctx context.Context, addr string, s *socket, e
 		return fmt.Errorf("no answer to CONNECT: %w", bare(err))
 	}
 	if secure {
-		host, _, _ := net.SplitHostPort(addr)
-		if f := c.lateAlert(ctx, addr, host); f != nil {
+		if f := c.lateAlert(ctx, addr); f != nil {
 			return f
 		}
 		return fmt.Errorf("the broker closes the connection after TLS without an answer: it is full, or wants another certificate; %s", c.ours())
@@ -207,13 +206,13 @@ func gone(err error) bool {
 // lateAlert asks once more what a broker has against our certificate. With TLS
 // 1.3 it says so after the handshake, and by then our CONNECT may have reset
 // the connection; here nothing is sent.
-func (c *Connection) lateAlert(ctx context.Context, addr, host string) error {
+func (c *Connection) lateAlert(ctx context.Context, addr string) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil
 	}
 	defer conn.Close()
-	cfg, err := c.tlsConfig(host)
+	cfg, err := c.tlsConfig(addr)
 	if err != nil {
 		return err
 	}

@@ -126,12 +126,12 @@ func (h *Host) failed(err error) {
 
 // filters are the topics of what edge nodes send, and our own STATE. Commands
 // are not among them, else our own would come back.
-func (h *Host) filters() map[string]byte {
-	areas := h.cfg.Areas
+func (c *HostConfig) filters() map[string]byte {
+	areas := c.Areas
 	if len(areas) == 0 {
 		areas = []string{"+"}
 	}
-	f := map[string]byte{stateTopic(h.cfg.Host): 1}
+	f := map[string]byte{stateTopic(c.Host): 1}
 	for _, a := range areas {
 		for k := kindNBirth; k <= kindDData; k++ {
 			qos := byte(0)
@@ -163,7 +163,7 @@ func (h *Host) serve(ctx context.Context, broker string) error {
 		return err
 	}
 	defer l.close()
-	if err := l.subscribe(ctx, h.filters()); err != nil {
+	if err := l.subscribe(ctx, h.cfg.filters()); err != nil {
 		return err
 	}
 	if err := h.announce(l); err != nil {

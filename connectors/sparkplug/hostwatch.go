@@ -57,7 +57,7 @@ func (w *watching) look(now time.Time) {
 // births names the first of what is subscribed to.
 func (h *Host) births() string {
 	var all []string
-	for filter := range h.filters() {
+	for filter := range h.cfg.filters() {
 		if strings.Contains(filter, "/NBIRTH/") {
 			all = append(all, filter)
 		}

@@ -54,7 +54,6 @@ type link struct {
 
 // open connects to one broker.
 func (c *Connection) open(ctx context.Context, broker string, o opening) (*link, error) {
-	l := &link{broker: broker, write: c.WriteTimeout, answer: c.ConnectTimeout, who: c.who(), lost: make(chan struct{})}
 	addr, secure, err := parseBroker(broker)
 	if err != nil {
 		return nil, err
@@ -62,6 +61,20 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 	conn, err := c.dial(ctx, addr, secure)
 	if err != nil {
 		return nil, fmt.Errorf("connect %s: %w", broker, err)
+	}
+	l, err := c.begin(ctx, conn, broker, o)
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("connect %s: %w", broker, err)
+	}
+	return l, err
+}
+
+// begin opens an MQTT session on a connection, or closes it.
+func (c *Connection) begin(ctx context.Context, conn net.Conn, broker string, o opening) (*link, error) {
+	l := &link{broker: broker, write: c.WriteTimeout, answer: c.ConnectTimeout, who: c.who(), lost: make(chan struct{})}
+	addr, _, err := parseBroker(broker)
+	if err != nil {
+		return nil, err
 	}
 	l.sock = &socket{Conn: conn, timeout: c.WriteTimeout}
 	if t, ok := conn.(*tls.Conn); ok {
@@ -81,7 +94,7 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 	}
 	if token.Error() != nil {
 		conn.Close()
-		return nil, fmt.Errorf("connect %s: %w", broker, c.refused(ctx, addr, l, token))
+		return nil, c.refused(ctx, addr, l, token)
 	}
 	return l, nil
 }
@@ -147,25 +160,37 @@ func (c *Connection) lost(client string, err error) error {
 	return bare(err)
 }
 
+// dial connects to a broker as far as TLS goes.
 func (c *Connection) dial(ctx context.Context, addr string, secure bool) (net.Conn, error) {
-	host, _, _ := net.SplitHostPort(addr)
 	var cfg *tls.Config
 	if secure { // what is wrong with files needs no network to be told
 		var err error
-		if cfg, err = c.tlsConfig(host); err != nil {
+		if cfg, err = c.tlsConfig(addr); err != nil {
 			return nil, err
 		}
 	}
-	limited, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	began := time.Now()
+	conn, err := c.dialTCP(ctx, addr)
+	if err != nil || !secure {
+		return conn, err
+	}
+	return c.shake(ctx, conn, addr, cfg, c.ConnectTimeout-time.Since(began))
+}
+
+func (c *Connection) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(limited, "tcp", addr)
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, c.dialFault(addr, err)
 	}
-	if !secure {
-		return conn, nil
-	}
+	return conn, nil
+}
+
+// shake makes TLS of a connection, or closes it.
+func (c *Connection) shake(ctx context.Context, conn net.Conn, addr string, cfg *tls.Config, limit time.Duration) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	t := tls.Client(conn, cfg)
 	if err := t.HandshakeContext(limited); err != nil {
 		conn.Close()
