@@ -115,6 +115,7 @@ type WireStatus struct {
 	Broker   string `json:"broker"`
 	Since    Time   `json:"since"`    // when it was made
 	Connects uint64 `json:"connects"` // connections since the start
+	Faults   uint64 `json:"faults"`   // attempts that failed and connections lost since the start
 	// LastFault is the last thing that kept the connection from standing.
 	LastFault   string `json:"last_fault,omitempty"`
 	LastFaultAt Time   `json:"last_fault_at,omitempty"`

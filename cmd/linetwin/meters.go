@@ -18,6 +18,7 @@ type meters struct {
 	live interface{ Snapshot() plant.Snapshot }
 
 	quarantined func() int64
+	wire        *wireWatch
 
 	mu   sync.Mutex
 	host func() sparkplug.Stats // nil until the wire is up
@@ -39,8 +40,8 @@ func (m *meters) hostStats() func() sparkplug.Stats {
 func newMeters() *meters { return &meters{quarantined: func() int64 { return 0 }} }
 
 // handler serves the figures of a model.
-func (m *meters) handler(live interface{ Snapshot() plant.Snapshot }) http.Handler {
-	m.live = live
+func (m *meters) handler(live interface{ Snapshot() plant.Snapshot }, wire *wireWatch) http.Handler {
+	m.live, m.wire = live, wire
 	r := prometheus.NewRegistry()
 	r.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
@@ -136,6 +137,7 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		gauge(d.alerts, float64(n), string(severity))
 	}
 	count(d.quarantined, uint64(m.quarantined()))
+	m.wire.collect(ch, s.Gateways)
 	host := m.hostStats()
 	if host == nil {
 		return

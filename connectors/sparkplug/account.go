@@ -17,6 +17,7 @@ type account struct {
 }
 
 func (a *account) failed(err error, now time.Time) {
+	a.status.Faults++
 	a.status.LastFault, a.status.LastFaultAt = err.Error(), plant.Stamp(now)
 }
 

@@ -168,7 +168,7 @@ func (s *edgeSession) hostMissing() error {
 	if len(s.cfg.Brokers) > 1 {
 		return &hostAway{why.Error()}
 	}
-	s.failed(why)
+	s.waits(why)
 	s.log.Warn("waiting for the primary host", "error", why)
 	return nil
 }
