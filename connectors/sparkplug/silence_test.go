@@ -304,7 +304,9 @@ func TestHandOver(t *testing.T) {
 	overBrokers(t, false, func(t *testing.T, b *testBroker) {
 		p := newPeer(t, b.url, "other", "spBv1.0/+/DDATA/+/+", "spBv1.0/+/NDEATH/+")
 		node := newNode(theBirth())
-		e, err := NewEdge(EdgeConfig{Area: "assembly", Gateway: "edge-1", Connection: connection(b.url), Acknowledge: AcknowledgeBroker}, node, quiet())
+		conn := connection(b.url)
+		conn.KeepAlive, conn.WriteTimeout = patience, patience // a slow machine must not look like a loss
+		e, err := NewEdge(EdgeConfig{Area: "assembly", Gateway: "edge-1", Connection: conn, Acknowledge: AcknowledgeBroker}, node, quiet())
 		if err != nil {
 			t.Fatal(err)
 		}
