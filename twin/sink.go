@@ -29,6 +29,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 	for i := range b.Devices {
 		d := &b.Devices[i]
 		t.introducedLocked(d)
+		t.standsLocked(gatewayKey{b.Area, b.Gateway}, d, now)
 		if m := t.machines[d.Machine]; m != nil {
 			if d.Online || m.gateway == "" { // it may have moved to another gateway
 				m.gateway = b.Gateway
@@ -109,6 +110,7 @@ func (t *Twin) Death(area, gateway string, at plant.Time) {
 		t.log.Warn("gateway is away", "area", area, "gateway", gateway, "last_data", g.newest)
 	}
 	g.died(now)
+	t.leftLocked(gatewayKey{area, gateway}, now)
 }
 
 // Status takes a gateway's account of itself.

@@ -115,6 +115,8 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/gateways", []string{`[{"area":"assembly","gateway":"edge-1"`, `"link":"stale"`, `"foreign":true`}},
 		{"/api/v1/scorecard", []string{`{"from":"2026-02-23T04:34:56.000Z"`, `"source":"missing"`}},
 		{"/api/v1/session", []string{`{"actions":true}`}},
+		{"/api/v1/lines/mcb-a/losses", []string{`[{"class":"stop","small":false,"machine":"a-riveting","reason":"jam","stops":3,"seconds":1500,"share":0.75}`}},
+		{"/api/v1/reasons", []string{`"id":"technical"`, `"children":[{"id":"jam","name":{"en":"Jam","zh":"卡料"},"class":"stop"}]`}},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			s, _ := serve(t)
@@ -270,7 +272,7 @@ func TestOpenAPI(t *testing.T) {
 		"/api/v1/machines/{machine}/signals": {"machine"}, "/api/v1/machines/{machine}/readings": {"machine", "from", "to", "signal", "points"},
 		"/api/v1/alerts": {"from", "to", "open"}, "/api/v1/alerts/{id}/acknowledge": {"id"}, "/api/v1/gateways": {},
 		"/api/v1/scorecard": {"from", "to"}, "/api/v1/events": {"line", "machine"}, "/api/v1/session": {},
-		"/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
+		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
 	}
 	manual, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
 	if err != nil {

@@ -27,11 +27,11 @@ type inbound struct {
 
 // opening is what a link is opened with.
 type opening struct {
-	client      string // MQTT client id
-	willTopic   string
-	willPayload []byte
-	willRetain  bool
-	receive     func(inbound) // must not block
+	client     string // MQTT client id
+	willTopic  string
+	will       func() []byte // payload of the will; called when CONNECT is about to be sent
+	willRetain bool
+	receive    func(inbound) // must not block
 }
 
 // link is one MQTT connection, from CONNECT to its end. It is never used again:
@@ -108,7 +108,7 @@ func (c *Connection) options(l *link, addr string, o opening) *mqtt.ClientOption
 	opts.SetConnectTimeout(c.ConnectTimeout).SetWriteTimeout(c.WriteTimeout)
 	opts.SetUsername(c.User).SetPassword(c.Password.Reveal())
 	if o.willTopic != "" {
-		opts.SetBinaryWill(o.willTopic, o.willPayload, 1, o.willRetain)
+		opts.SetBinaryWill(o.willTopic, o.will(), 1, o.willRetain)
 	}
 	opts.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return l.sock, nil })
 	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.fail(c.lost(o.client, err)) })
@@ -319,6 +319,7 @@ func (l *link) close() {
 type hostAway struct{ text string }
 
 func (h *hostAway) Error() string { return h.text }
+func (h *hostAway) Unwrap() error { return errHostAway }
 
 // alive is how long a session must have lasted for the next delay to begin
 // from nothing again. Shorter ones (two gateways with one name throw each
@@ -327,6 +328,10 @@ const alive = 5 * time.Second
 
 // maxDelay is the longest pause between two attempts.
 const maxDelay = 30 * time.Second
+
+// maxAway is the longest pause of a gateway that looks for its primary host at
+// several brokers.
+const maxAway = 3 * time.Second
 
 // keep serves session after session, each with the next broker, until ctx
 // ends. It pauses with full jitter: up to 0, 1, 2, 4 ... 30 s, once for every
@@ -349,11 +354,15 @@ func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(err
 		failures++
 		if time.Since(began) >= alive {
 			failures = 1
-			if away := (*hostAway)(nil); !errors.As(err, &away) {
+			if !errors.Is(err, errHostAway) {
 				clear(told)
 			}
 		}
-		sleep(ctx, delay(failures, len(c.Brokers)))
+		pause := delay(failures, len(c.Brokers))
+		if errors.Is(err, errHostAway) {
+			pause = min(pause, maxAway) // the brokers are well
+		}
+		sleep(ctx, pause)
 	}
 }
 
