@@ -93,6 +93,11 @@ type GatewayStatus struct {
 	Dropped uint64 `json:"dropped"` // readings dropped because the buffer was full or damaged, for ever
 	// DroppedSpan is the time that the dropped readings covered.
 	DroppedSpan Span `json:"dropped_span"`
+	// ReportsWaiting counts reports of counts that the twin has not confirmed.
+	ReportsWaiting uint64 `json:"reports_waiting"`
+	// CountsLost counts rows and reports of counts that could not be kept, since
+	// the start: an audit does not know of their readings.
+	CountsLost uint64 `json:"counts_lost"`
 
 	BufferBytes  int64  `json:"buffer_bytes"`
 	BufferMax    int64  `json:"buffer_max_bytes"`

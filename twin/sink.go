@@ -130,10 +130,7 @@ func (t *Twin) Batch(b *plant.Batch) {
 	if m := t.machines[b.Machine]; m != nil { // the map is never changed
 		b.Line = m.line.cfg.ID
 	}
-	if !t.hist.add(b) {
-		// The gateway keeps it and sends it again; it is applied all the same.
-		t.notice("history", "more waits for history than memory may hold; gateways keep the rest")
-	}
+	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	t.mu.Lock()
 	t.gatewayLocked(b.Area, b.Gateway).got(b, now)
 	alerts := t.signalsLocked(b, now)

@@ -54,6 +54,7 @@ type twinRole struct {
 	meters *meters
 	wire   *wireWatch
 	stores []io.Closer
+	aside  retrier
 
 	background []func(context.Context) error // what the stores do beside
 }
@@ -78,7 +79,7 @@ func (t *twinRole) open(ctx context.Context) error {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	t.stores = append(t.stores, ledger)
-	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Rules: cfg.Rules(), Version: version, Log: log})
+	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Books: ledger, Counter: history, Rules: cfg.Rules(), Version: version, Log: log})
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (t *twinRole) open(ctx context.Context) error {
 		}
 	}
 	t.web, err = web.New(cfg.Web, web.Sources{
-		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Entries: t.model,
+		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Entries: t.model, Quarantine: t.aside, Audits: t.model,
 		Metrics: t.meters.handler(t.model, t.wire), Ready: t.wire.ready(t.model.Ready),
 	}, version, log)
 	if err != nil {
@@ -97,14 +98,26 @@ func (t *twinRole) open(ctx context.Context) error {
 	return nil
 }
 
-func (t *twinRole) openHistory(ctx context.Context) (twin.History, error) {
+// history is what the twin asks of a store.
+type history interface {
+	twin.History
+	twin.Counter
+}
+
+func (t *twinRole) openHistory(ctx context.Context) (history, error) {
 	if c := t.cfg.History.Influx; c != nil {
 		h, err := influx.Open(*c, t.log)
 		if err != nil {
 			return nil, fmt.Errorf("history: %w", err)
 		}
 		t.stores = append(t.stores, h)
-		t.meters.quarantined = h.Quarantined
+		aside, err := sqlite.OpenAside(ctx, c.Quarantine)
+		if err != nil {
+			return nil, fmt.Errorf("history.influxdb.quarantine: %w", err)
+		}
+		t.stores = append(t.stores, aside)
+		h.KeepAside(aside)
+		t.aside, t.meters.quarantined = retrier{aside, h.Write}, h.Quarantined
 		if err := h.Ping(ctx); err != nil {
 			// It may come up later: the gateways keep the data until then.
 			t.log.Warn("history is not there yet", "error", err)
@@ -116,6 +129,7 @@ func (t *twinRole) openHistory(ctx context.Context) (twin.History, error) {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	t.stores = append(t.stores, h)
+	t.aside = retrier{h.Aside(), h.Write}
 	t.meters.quarantined, t.background = h.Quarantined, append(t.background, h.Run)
 	return h, nil
 }

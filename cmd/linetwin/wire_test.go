@@ -193,4 +193,5 @@ func TestWireWatch(t *testing.T) {
 // idle is a plant where nothing is.
 type idle struct{}
 
-func (idle) Snapshot() plant.Snapshot { return plant.Snapshot{} }
+func (idle) Snapshot() plant.Snapshot   { return plant.Snapshot{} }
+func (idle) History() plant.HistoryLive { return plant.HistoryLive{} }

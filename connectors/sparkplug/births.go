@@ -207,6 +207,8 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 		{name: metricAcknowledged, datatype: typeUInt64},
 		{name: metricBeyond, datatype: typeString},
 		{name: metricEcho, datatype: typeUInt64},
+		{name: metricCounts, datatype: typeString},
+		{name: metricCounted, datatype: typeString},
 		{name: metricVersion, datatype: typeString, field: metricFieldString, text: birth.Version},
 	} {
 		m.time = t

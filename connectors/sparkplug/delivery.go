@@ -78,6 +78,7 @@ type command struct {
 	rebirth bool
 	echo    uint64 // answers our question of this number
 	ack     *plant.Acknowledgement
+	counted *plant.CountConfirmation
 	refused []string // names of metrics that somebody wanted to write
 }
 
@@ -108,6 +109,12 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			beyond = string(m.bytes)
 		case metricEcho:
 			c.echo = m.bits
+		case metricCounted:
+			counted, err := parseCounted(string(m.bytes))
+			if err != nil {
+				return c, err
+			}
+			counted.Gateway, c.counted = gateway, &counted
 		default:
 			if name == "" {
 				name = "alias " + strconv.FormatUint(m.alias, 10)

@@ -312,6 +312,9 @@ func (s *edgeSession) handle(m inbound) error {
 	if c.echo > 0 {
 		s.answered(c.echo)
 	}
+	if node, ok := s.node.(CountsNode); ok && c.counted != nil {
+		node.Confirm(*c.counted)
+	}
 	if c.rebirth && s.born && s.rebirth == nil {
 		s.rebirth = time.After(rebirthPause - time.Since(s.bornAt))
 	}

@@ -227,6 +227,28 @@ export interface Gateway {
   stored_per_s: number;
   gaps: number;
   foreign: boolean;
+  /** The latest times of which readings were dropped, newest first; without a machine where nobody knows whose. */
+  dropouts?: Dropout[] | null;
+  audit?: Audit | null;
+}
+
+export interface Dropout extends Span {
+  machine: string;
+  readings: number;
+}
+
+/** What was made in a span of time against what history has of it. */
+export interface Audit extends Span {
+  at: Time;
+  made: number;
+  repeated: number;
+  stored: number;
+  waiting: number;
+  quarantined: number;
+  dropped: number;
+  unexplained: number;
+  surplus: number;
+  uncounted: number;
 }
 
 export interface Backlog {
