@@ -209,10 +209,15 @@ func (t *Twin) noticeLocked(kind, text string) {
 }
 
 // Notice lets the parts around the twin (the wire, the stores) tell what IT
-// should know; count is the total so far.
+// should know; count is the total so far. Without a text it takes the notice
+// away.
 func (t *Twin) Notice(kind, text string, count uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if text == "" {
+		delete(t.notices, kind)
+		return
+	}
 	n := t.notices[kind]
 	if n != nil && n.Count == count && n.Text == text {
 		return

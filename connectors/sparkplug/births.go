@@ -167,6 +167,7 @@ func (e *Edge) Status(s *plant.GatewayStatus) error {
 	held.Devices = append([]plant.DeviceStatus(nil), s.Devices...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	held.Wire = e.wireStatus(time.Now())
 	e.status = &held
 	if e.link == nil {
 		return plant.ErrOffline
@@ -205,6 +206,7 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 		{name: metricCertificates, datatype: typeUInt32, field: metricFieldInt, bits: certificates(birth)},
 		{name: metricAcknowledged, datatype: typeUInt64},
 		{name: metricBeyond, datatype: typeString},
+		{name: metricEcho, datatype: typeUInt64},
 		{name: metricCounts, datatype: typeString},
 		{name: metricCounted, datatype: typeString},
 		{name: metricVersion, datatype: typeString, field: metricFieldString, text: birth.Version},

@@ -76,6 +76,7 @@ func appendRebirth(b []byte, now uint64) []byte {
 // command is what an NCMD asks.
 type command struct {
 	rebirth bool
+	echo    uint64 // answers our question of this number
 	ack     *plant.Acknowledgement
 	counted *plant.CountConfirmation
 	refused []string // names of metrics that somebody wanted to write
@@ -106,6 +107,8 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			ack.Through, through = m.bits, m.field == metricFieldLong || m.field == metricFieldInt
 		case metricBeyond:
 			beyond = string(m.bytes)
+		case metricEcho:
+			c.echo = m.bits
 		case metricCounted:
 			counted, err := parseCounted(string(m.bytes))
 			if err != nil {

@@ -188,6 +188,17 @@ export interface SignalGroup {
   bad_signals: number;
 }
 
+export interface WireStatus {
+  broker: string;
+  since: Time;
+  connects: number;
+  faults: number;
+  last_fault?: string;
+  last_fault_at?: Time;
+  notes?: string[];
+  certificates?: { of: string; subject: string; not_after: Time }[];
+}
+
 export interface Gateway {
   area: string;
   gateway: string;
@@ -204,6 +215,7 @@ export interface Gateway {
   buffer_max_bytes: number;
   buffer_error?: string;
   settings_error?: string;
+  wire?: WireStatus;
   oldest_waiting: Time;
   devices: Device[] | null;
   online: boolean;
