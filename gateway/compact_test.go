@@ -13,12 +13,15 @@ import (
 func TestMachineDataIsCompact(t *testing.T) {
 	h := open(t, testConfig(t.TempDir()))
 	defer end(t, h)
-	rounds := machineLike(5 * 90)
-	for i := range rounds {
-		for m := range 12 {
-			b := rounds[i]
+	const seconds, machines = 90, 12
+	var rounds [machines][]plant.Batch
+	for m := range rounds {
+		rounds[m] = oneLike(uint64(m), 5*seconds)
+	}
+	for i := range 5 * seconds {
+		for m := range rounds {
+			b := rounds[m][i]
 			b.Machine = fmt.Sprintf("machine-%d", m)
-			b.Readings = append([]plant.Reading(nil), b.Readings...)
 			for j := range b.Readings {
 				b.Readings[j].Machine = b.Machine
 			}
