@@ -174,6 +174,7 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 				if !sleep(ctx, retryAfter) {
 					return nil
 				}
+				began = time.Now() // waiting was no work
 			}
 		}
 		// A backlog that comes in makes machines dirty again and again, and each
