@@ -132,22 +132,22 @@ func makePast(b testing.TB, cfg gateway.Config, devices []gateway.Device, rounds
 	return s
 }
 
-// store is a history that a twin of a benchmark writes to.
-type store struct {
+// kept is a history that a twin of a benchmark writes to.
+type kept struct {
 	settings map[string]any
 	count    func(b testing.TB, through plant.Time) int // readings up to a time, once the twin has ended
 }
 
-func newStore(b testing.TB, kind, folder string) store {
+func newKept(b testing.TB, kind, folder string) kept {
 	if kind == "influxdb" {
 		d := historytest.StartInfluxd(b)
 		d.CreateDatabase(b, database)
-		return store{map[string]any{"influxdb": map[string]any{"url": d.URL, "database": database}}, func(b testing.TB, through plant.Time) int {
+		return kept{map[string]any{"influxdb": map[string]any{"url": d.URL, "database": database}}, func(b testing.TB, through plant.Time) int {
 			return countInflux(b, d.Query(b, database, fmt.Sprintf("SELECT count(*) FROM reading WHERE time <= %dms", through.Milli())))
 		}}
 	}
 	folder = filepath.Join(folder, "history")
-	return store{map[string]any{"embedded": map[string]any{"folder": folder}}, func(b testing.TB, through plant.Time) (n int) {
+	return kept{map[string]any{"embedded": map[string]any{"folder": folder}}, func(b testing.TB, through plant.Time) (n int) {
 		db, err := sql.Open("sqlite", filepath.Join(folder, "history.db"))
 		if err != nil {
 			b.Fatal(err)
@@ -213,13 +213,10 @@ func twinOf(b testing.TB, folder string, w workload, history map[string]any, bro
 		"products":  []any{map[string]any{"id": "piece", "ideal_cycle": map[string]any{"machine-0": "1s", fmt.Sprintf("machine-%d", w.machines/2): "1s"}}},
 		"areas":     []any{map[string]any{"id": "bench", "lines": lines}},
 	})
-	twin = launch(b, benchEnv(), program(b), "twin", file)
+	twin = launch(b, nil, program(b), "twin", file)
 	until(b, "the twin serves", func() bool { return get(api+"/api/v1/gateways", &[]any{}) == nil })
 	return twin, api
 }
-
-// benchEnv lets what is measured be looked into.
-func benchEnv() []string { return nil }
 
 // BenchmarkBacklog is the end of an outage of eight hours: 28.8 million readings
 // wait on the gateway's disk, and 1,000 more come each second. All are in
@@ -257,14 +254,14 @@ func benchBacklog(bench *testing.B, history string) {
 	}
 	running(b, bulk.Run)
 	<-bulk.Ready()
-	store := newStore(b, history, folder)
+	store := newKept(b, history, folder)
 	broker := freeAddress(b)
 	twin, api := twinOf(b, folder, w, store.settings, map[string]any{"embedded": map[string]any{"listen": broker, "folder": filepath.Join(folder, "broker")}})
 	file := filepath.Join(folder, "gateway.yaml")
 	write(b, file, bulkSettings(bulk, folder, broker, w))
 
 	began := time.Now()
-	g := launch(b, benchEnv(), program(b), "gateway", file)
+	g := launch(b, nil, program(b), "gateway", file)
 	d := &draining{api: api, gateway: g, twin: twin}
 	for waits := true; waits; {
 		waits = d.look(b, began, through)
@@ -281,14 +278,13 @@ func benchBacklog(bench *testing.B, history string) {
 		b.Errorf("history has %d readings of the backlog, want %d", n, readings)
 	}
 	million := float64(readings) / 1e6
-	b2 := bench
-	b2.ReportMetric(0, "ns/op") // says nothing here
-	b2.ReportMetric(took, "s")
-	b2.ReportMetric(float64(readings)/took, "readings/s")
-	b2.ReportMetric(float64(bytes)/float64(readings), "B/reading")
-	b2.ReportMetric(cpuGateway/million, "gateway-cpu-s/Mread")
-	b2.ReportMetric(cpuTwin/million, "twin-cpu-s/Mread")
-	d.report(b2)
+	bench.ReportMetric(0, "ns/op") // says nothing here
+	bench.ReportMetric(took, "s")
+	bench.ReportMetric(float64(readings)/took, "readings/s")
+	bench.ReportMetric(float64(bytes)/float64(readings), "B/reading")
+	bench.ReportMetric(cpuGateway/million, "gateway-cpu-s/Mread")
+	bench.ReportMetric(cpuTwin/million, "twin-cpu-s/Mread")
+	d.report(bench)
 }
 
 // draining is what is seen of a backlog that drains.

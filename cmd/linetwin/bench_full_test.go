@@ -95,7 +95,7 @@ func benchFull(bench *testing.B) {
 	broker := launchMosquitto(b)
 	file := filepath.Join(folder, "gateway.yaml")
 	write(b, file, bulkSettings(bulk, folder, broker, w))
-	g := launch(b, benchEnv(), program(b), "gateway", file)
+	g := launch(b, nil, program(b), "gateway", file)
 	calm := residentMost(b, g, 10*time.Second)
 	g.end(b, syscall.SIGTERM)
 
@@ -104,7 +104,7 @@ func benchFull(bench *testing.B) {
 	until(b, "the host is online", f.host.Online)
 	began := time.Now()
 	f.since.Store(began.UnixMilli())
-	g = launch(b, benchEnv(), program(b), "gateway", file)
+	g = launch(b, nil, program(b), "gateway", file)
 	select {
 	case at := <-f.came:
 		bench.ReportMetric(float64(at.Sub(began).Milliseconds()), "start-ms")
