@@ -39,6 +39,8 @@ type store struct {
 
 	mu sync.RWMutex // guards db against renew
 	db *bbolt.DB
+
+	resident resident
 }
 
 // counters are what survives a restart beside the blocks.
@@ -139,7 +141,7 @@ func tryStore(path string) (*store, counters, []*block, error) {
 		if err != nil {
 			return fmt.Errorf("begin buffer %s: %w", path, err)
 		}
-		return nil
+		return s.release(residentMost)
 	})
 	if err != nil && s.db != nil && !isDamage(err) {
 		err = errors.Join(err, s.db.Close())
@@ -226,7 +228,7 @@ func loadAll(tx *bbolt.Tx) (counters, []*block, error) {
 // apply makes one change, synced to the disk when it returns.
 func (s *store) apply(c change) error {
 	return guarded(func() error {
-		return s.db.Update(func(tx *bbolt.Tx) error {
+		err := s.db.Update(func(tx *bbolt.Tx) error {
 			blocks, infos := tx.Bucket([]byte(bucketBlocks)), tx.Bucket([]byte(bucketInfos))
 			// Keys come in ascending order, so that full pages are good pages.
 			blocks.FillPercent, infos.FillPercent = 0.95, 0.95
@@ -247,6 +249,18 @@ func (s *store) apply(c change) error {
 			}
 			return tx.Bucket([]byte(bucketState)).Put([]byte(keyState), c.counters.encode())
 		})
+		if err != nil {
+			return err
+		}
+		return s.release((len(c.remove) + len(c.put)) * faultAround)
+	})
+}
+
+// release counts what was touched outside of a view.
+func (s *store) release(bytes int) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		s.resident.touched(s.db, tx, bytes)
+		return nil
 	})
 }
 
@@ -261,6 +275,7 @@ func (s *store) get(key uint64, dst []byte) ([]byte, error) {
 				return damaged("is missing")
 			}
 			dst = append(dst[:0], v...)
+			s.resident.touched(s.db, tx, len(v)+faultAround)
 			return nil
 		})
 	})

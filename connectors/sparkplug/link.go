@@ -180,7 +180,7 @@ func (c *Connection) dial(ctx context.Context, addr string, secure bool) (net.Co
 func (c *Connection) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	conn, err := (&net.Dialer{Control: shortQueue}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, c.dialFault(addr, err)
 	}

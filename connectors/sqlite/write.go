@@ -18,8 +18,8 @@ type machine struct {
 	id         int64
 	area, line string
 	signals    map[string]*signal
-	last       plant.Span // the latest claim of completeness; zero where there is none
-	extended   bool       // last is not in the file as it is here
+	last       grown // the latest claim of completeness; empty where there is none
+	past       grown // the one before it that grew last, as that of a backlog does
 }
 
 type signal struct {
@@ -271,7 +271,7 @@ func (h *History) ready(ctx context.Context, c raw) error {
 		return err
 	}
 	for _, m := range dict {
-		if m.last, err = lastClaim(c, m.id); err != nil {
+		if m.last.Span, err = lastClaim(c, m.id); err != nil {
 			return err
 		}
 	}
