@@ -209,7 +209,7 @@ areas: [{id: assembly, lines: [{id: l, calendar: all, flow: [press], bottleneck:
 func (f *factory) audited(began plant.Time) {
 	t := f.t
 	t.Helper()
-	span := plant.Span{From: began.Floor(time.Minute).Add(time.Minute), To: plant.At(time.Now()).Floor(time.Minute)}
+	span := plant.Span{From: began.Floor(time.Minute), To: plant.At(time.Now()).Floor(time.Minute)}
 	var a plant.Audit
 	var asked error
 	t.Cleanup(func() {
@@ -218,6 +218,10 @@ func (f *factory) audited(began plant.Time) {
 		}
 	})
 	eventually(t, "the gateways have told their counts", func() bool {
+		if span.Empty() { // all of it was in one minute
+			span.To = plant.At(time.Now()).Floor(time.Minute)
+			return false
+		}
 		q := url.Values{"from": {span.From.String()}, "to": {span.To.String()}}
 		if asked = ask(t.Context(), f.api+"/api/v1/audit?"+q.Encode(), &a); asked != nil {
 			return false
