@@ -114,12 +114,51 @@ function overload(    b) {
   print "| read or counted as left out, share of what was offered | " num(b, "accounted-%", "%.1f %%") " |"
 }
 
+function memories(b, who) { return num(b, who "-rss-max-MB", "%.0f") " (" num(b, who "-rss-growth", "%.2f") ")" }
+
+function backlogs(    m, b, stores) {
+  split("sqlite influxdb", stores, " ")
+  print "\n| 8 hours of 1,000 readings a second | until all is in history, s | readings a second | CPU s per million: gateway / twin | age of live data p50 / greatest ms | RSS MB (growth): gateway, twin |"
+  print "|---|--:|--:|--:|--:|--:|"
+  for (m = 1; m <= 2; m++) {
+    b = "cmd/linetwin Backlog/" stores[m]
+    printf "| %s | %s | %s | %s / %s | %s / %s | %s, %s |\n", stores[m], num(b, "s", "%.0f"), rate(b, "readings/s"), num(b, "gateway-cpu-s/Mread", "%.2f"), num(b, "twin-cpu-s/Mread", "%.2f"), \
+      num(b, "live-age-p50-ms", "%.0f"), num(b, "live-age-max-ms", "%.0f"), memories(b, "gateway"), memories(b, "twin")
+  }
+}
+
+function cuts(    m, b, kinds, live) {
+  split("cut kill", kinds, " ")
+  print "\n| broker away for 15 s, 100,000 readings a second | readings | lost | longest gap s | drained, readings a second (times live) | age of live data before / meanwhile / after, p50 ms | p99 ms |"
+  print "|---|--:|--:|--:|--:|--:|--:|"
+  for (m = 1; m <= 2; m++) {
+    b = "cmd/linetwin Cut/" kinds[m]
+    printf "| %s | %s | %s | %s | %s (%s) | %s | %s |\n", kinds[m] == "cut" ? "gateway goes on" : "gateway killed and started again", rate(b, "readings"), num(b, "lost", "%.0f"), num(b, "longest-gap-s", "%.1f"), \
+      rate(b, "drain/s"), num(b, "drain-to-live", "%.1f"), ages(b, "p50"), ages(b, "p99")
+  }
+}
+function ages(b, q) { return num(b, "live-before-" q "-ms", "%.0f") " / " num(b, "live-draining-" q "-ms", "%.0f") " / " num(b, "live-after-" q "-ms", "%.0f") }
+
+function full(    b) {
+  b = "cmd/linetwin Full"
+  print "\n| gateway with a full buffer | |"
+  print "|---|--:|"
+  print "| backlog | " num(b, "backlog-MiB", "%.0f") " MiB, " num(b, "backlog-Mreadings", "%.0f") " million readings |"
+  print "| from the start to the first value at the host | " num(b, "start-ms", "%.0f") " ms |"
+  print "| RSS (of it not of files) while nobody is there, MB | " num(b, "waiting-rss-MB", "%.0f") " (" num(b, "waiting-anon-MB", "%.0f") ") |"
+  print "| RSS (of it not of files) while it drains, MB | " num(b, "draining-rss-MB", "%.0f") " (" num(b, "draining-anon-MB", "%.0f") ") |"
+  print "| drained, readings a second | " rate(b, "drain/s") " |"
+}
+
 END {
   print machine "; commit " commit "; load average before, between and after: " load
   gateways()
   latencies()
   overload()
   starts()
+  backlogs()
+  cuts()
+  full()
   rates()
   if (skipped) print "\nnot measured:" skipped
 }

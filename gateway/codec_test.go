@@ -236,8 +236,11 @@ func TestTornTailRecordsAreCutOut(t *testing.T) {
 // machineLike gives n rounds of 200 ms of a machine as the demo has them: a
 // state that seldom changes, counters that step, float32 temperatures, scaled
 // registers, a noisy float64 power, and a product now and then.
-func machineLike(n int) []plant.Batch {
-	rnd := rand.New(rand.NewPCG(1, 2))
+func machineLike(n int) []plant.Batch { return oneLike(1, n) }
+
+// oneLike is one of several such machines.
+func oneLike(seed uint64, n int) []plant.Batch {
+	rnd := rand.New(rand.NewPCG(seed, 2))
 	var out []plant.Batch
 	good, state, temperature, power := int64(1000), int64(6), 180.0, 4200.0
 	before := start

@@ -48,8 +48,8 @@ type DeliveryConfig struct {
 	// Resend is how long an acknowledgement is awaited before a batch is sent
 	// again; it doubles, up to 12 times as long, while none comes. Default 5s.
 	Resend time.Duration `yaml:"resend"`
-	// BacklogRate is how many readings of backlog go out in a second, beside
-	// live data. Default 100000.
+	// BacklogRate bounds how many readings of backlog go out in a second, for
+	// links that others share. Default 0: as many as are acknowledged.
 	BacklogRate int `yaml:"backlog_rate"`
 	// Heartbeat is how often a machine of which nothing changed says how far it
 	// is known. Default 1s.
@@ -63,7 +63,7 @@ func DefaultConfig() Config {
 			Folder: "data/buffer", MaxBytes: 1 << 30, MaxAge: 168 * time.Hour,
 			Sync: time.Second, SyncBytes: 1 << 20, MinFreeDisk: 128 << 20,
 		},
-		Delivery: DeliveryConfig{Window: 512, Resend: 5 * time.Second, BacklogRate: 100_000, Heartbeat: time.Second},
+		Delivery: DeliveryConfig{Window: 512, Resend: 5 * time.Second, Heartbeat: time.Second},
 	}
 }
 
@@ -81,7 +81,6 @@ func (c *Config) Check() []plant.Fault {
 	orDefault(&c.Buffer.MinFreeDisk, d.Buffer.MinFreeDisk)
 	orDefault(&c.Delivery.Window, d.Delivery.Window)
 	orDefault(&c.Delivery.Resend, d.Delivery.Resend)
-	orDefault(&c.Delivery.BacklogRate, d.Delivery.BacklogRate)
 	orDefault(&c.Delivery.Heartbeat, d.Delivery.Heartbeat)
 
 	var faults []plant.Fault
@@ -102,7 +101,7 @@ func (c *Config) Check() []plant.Fault {
 	wrong(b.MinFreeDisk < 0, "buffer.min_free_disk", b.MinFreeDisk.String(), "a size")
 	wrong(s.Window < 1 || s.Window > 4096, "delivery.window", strconv.Itoa(s.Window), "1 to 4096 batches")
 	between("delivery.resend", s.Resend, 100*time.Millisecond, 10*time.Minute)
-	wrong(s.BacklogRate < 100, "delivery.backlog_rate", strconv.Itoa(s.BacklogRate), "at least 100 readings a second")
+	wrong(s.BacklogRate != 0 && s.BacklogRate < 100, "delivery.backlog_rate", strconv.Itoa(s.BacklogRate), "0 (no bound) or at least 100 readings a second")
 	between("delivery.heartbeat", s.Heartbeat, 100*time.Millisecond, 10*time.Second)
 	return faults
 }

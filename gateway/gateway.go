@@ -66,20 +66,21 @@ type Device struct {
 // Gateway is one edge process. It is also the node of which its wire asks
 // births and to which it hands acknowledgements.
 type Gateway struct {
-	cfg     Config
-	log     *slog.Logger
-	session string
-	started plant.Time
-	buffer  *buffer
-	read    atomic.Uint64
-	running atomic.Bool
-	changed chan struct{} // a device may have come or gone
-	reloads chan reload
-	ended   chan struct{} // closed when no reload is taken any more
-	closing time.Duration // the most that a device's end may take in a reload
-	telling sync.Mutex    // one at a time tells the wire of devices
-	tell    chan struct{} // the status is to be sent at once
-	clock   *Clock
+	cfg       Config
+	log       *slog.Logger
+	session   string
+	started   plant.Time
+	buffer    *buffer
+	read      atomic.Uint64
+	running   atomic.Bool
+	changed   chan struct{} // a device may have come or gone
+	reloads   chan reload
+	confirmed chan plant.CountConfirmation
+	ended     chan struct{} // closed when no reload is taken any more
+	closing   time.Duration // the most that a device's end may take in a reload
+	telling   sync.Mutex    // one at a time tells the wire of devices
+	tell      chan struct{} // the status is to be sent at once
+	clock     *Clock
 
 	timeline sync.RWMutex // held while the line of time moves; guards what follows
 	moved    int          // moves that the buffer has taken
@@ -102,7 +103,7 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, log: log.With("gateway", cfg.Gateway), session: rand.Text(),
 		changed: make(chan struct{}, 1),
-		reloads: make(chan reload), ended: make(chan struct{}), closing: closing,
+		reloads: make(chan reload), confirmed: make(chan plant.CountConfirmation, 8), ended: make(chan struct{}), closing: closing,
 		tell: make(chan struct{}, 1), clock: cfg.Clock,
 	}
 	if g.clock == nil {
@@ -152,6 +153,9 @@ func (g *Gateway) Run(ctx context.Context, wire Wire) error {
 		others.Go(func() { run(rest) })
 	}
 	others.Go(func() { g.report(rest, wire) })
+	if counts, ok := wire.(CountsWire); ok {
+		others.Go(func() { g.tellCounts(rest, counts) })
+	}
 	g.obey(ctx, wire, &pollers)
 	pollers.Wait()
 	g.flushPast(true)
@@ -188,6 +192,16 @@ func (g *Gateway) Acknowledge(a plant.Acknowledgement) {
 func (g *Gateway) Linked(online bool) {
 	g.buffer.linked(online)
 	g.linkedNow(online)
+}
+
+// Last gives the last reading of each signal of a machine that has one.
+func (g *Gateway) Last(machine string) []plant.Reading {
+	for _, d := range g.list() {
+		if d.Machine == machine {
+			return d.birth(true).Last
+		}
+	}
+	return nil
 }
 
 // Status gives the gateway's account of itself.

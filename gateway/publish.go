@@ -186,6 +186,7 @@ func (d *drainer) sendNext(ctx context.Context) bool {
 	}
 	d.batch.Area, d.batch.Gateway = d.cfg.Area, d.cfg.Gateway
 	d.batch.Sequence, d.batch.Historical = c.number, true
+	d.batch.Complete = d.buffer.claim(&d.batch)
 	d.pay(ctx, len(d.batch.Readings))
 	select {
 	case <-ctx.Done():
@@ -241,9 +242,14 @@ func (d *drainer) load(c candidate) error {
 	return nil
 }
 
-// pay waits until the rate allows that many readings more.
+// pay waits until the rate, if there is one, allows that many readings more.
+// Without one the window does: what is in flight is bounded, and is filled as
+// fast as history acknowledges.
 func (d *drainer) pay(ctx context.Context, readings int) {
 	rate := float64(d.cfg.Delivery.BacklogRate)
+	if rate == 0 {
+		return
+	}
 	now := time.Now()
 	d.credit = min(d.credit+now.Sub(d.paid).Seconds()*rate, rate/10)
 	d.paid = now

@@ -25,6 +25,8 @@ const (
 	bucketInfos  = "infos"  // the same key -> info, stored bytes, checksum
 	bucketState  = "state"
 	keyState     = "counters"
+	keyCounts    = "counts"  // countsState
+	bucketCounts = "reports" // big-endian number -> report that is not confirmed
 )
 
 // lockWait is how long a start waits for another process to let go.
@@ -37,6 +39,8 @@ type store struct {
 
 	mu sync.RWMutex // guards db against renew
 	db *bbolt.DB
+
+	resident resident
 }
 
 // counters are what survives a restart beside the blocks.
@@ -52,6 +56,7 @@ type change struct {
 	put      []*block
 	values   [][]byte // of put
 	counters counters
+	counts   countsChange
 }
 
 // openStore opens the database, or sets a damaged one aside and begins a new
@@ -125,7 +130,7 @@ func tryStore(path string) (*store, counters, []*block, error) {
 			return err
 		}
 		err = db.Update(func(tx *bbolt.Tx) error {
-			for _, name := range []string{bucketBlocks, bucketInfos, bucketState} {
+			for _, name := range []string{bucketBlocks, bucketInfos, bucketState, bucketCounts} {
 				if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 					return fmt.Errorf("make bucket: %w", err)
 				}
@@ -136,7 +141,7 @@ func tryStore(path string) (*store, counters, []*block, error) {
 		if err != nil {
 			return fmt.Errorf("begin buffer %s: %w", path, err)
 		}
-		return nil
+		return s.release(residentMost)
 	})
 	if err != nil && s.db != nil && !isDamage(err) {
 		err = errors.Join(err, s.db.Close())
@@ -223,7 +228,7 @@ func loadAll(tx *bbolt.Tx) (counters, []*block, error) {
 // apply makes one change, synced to the disk when it returns.
 func (s *store) apply(c change) error {
 	return guarded(func() error {
-		return s.db.Update(func(tx *bbolt.Tx) error {
+		err := s.db.Update(func(tx *bbolt.Tx) error {
 			blocks, infos := tx.Bucket([]byte(bucketBlocks)), tx.Bucket([]byte(bucketInfos))
 			// Keys come in ascending order, so that full pages are good pages.
 			blocks.FillPercent, infos.FillPercent = 0.95, 0.95
@@ -239,8 +244,23 @@ func (s *store) apply(c change) error {
 					return fmt.Errorf("put block: %w", err)
 				}
 			}
+			if err := c.counts.apply(tx); err != nil {
+				return err
+			}
 			return tx.Bucket([]byte(bucketState)).Put([]byte(keyState), c.counters.encode())
 		})
+		if err != nil {
+			return err
+		}
+		return s.release((len(c.remove) + len(c.put)) * faultAround)
+	})
+}
+
+// release counts what was touched outside of a view.
+func (s *store) release(bytes int) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		s.resident.touched(s.db, tx, bytes)
+		return nil
 	})
 }
 
@@ -255,6 +275,7 @@ func (s *store) get(key uint64, dst []byte) ([]byte, error) {
 				return damaged("is missing")
 			}
 			dst = append(dst[:0], v...)
+			s.resident.touched(s.db, tx, len(v)+faultAround)
 			return nil
 		})
 	})

@@ -113,6 +113,9 @@ type SignalNow struct {
 	Time    Time    `json:"time"`    // of the last change
 	Through Time    `json:"through"` // known up to here
 	State   string  `json:"state"`   // good, uncertain, stale, bad, never
+	// StaleSince is since when nobody vouches for it: its device or its gateway
+	// went away. 0 while somebody does.
+	StaleSince Time `json:"stale_since"`
 	// Skipped is how often it was not read because its device could not be looked
 	// at in time; see DeviceStatus.
 	Skipped uint64 `json:"skipped"`
@@ -130,6 +133,9 @@ type GatewayLive struct {
 	StoredRate float64 `json:"stored_per_s"`
 	Gaps       uint64  `json:"gaps"`    // holes in the order of messages, each asked for again
 	Foreign    bool    `json:"foreign"` // an edge node that is not ours: no acknowledgement
+	// Dropouts are the latest times of which it dropped readings, newest first.
+	Dropouts []Gap         `json:"dropouts,omitempty"`
+	Audit    *GatewayAudit `json:"audit,omitempty"` // the latest
 }
 
 // Scorecard is the transformation scorecard: our own index, never an official

@@ -354,6 +354,12 @@ func (t *Twin) signalLocked(id string, n *signalNow, now plant.Time) plant.Signa
 	default:
 		s.State = n.last.Quality.String()
 	}
+	if stands := t.standings[id]; stands != nil && stands.stale != 0 && n.last.Time != 0 {
+		s.StaleSince = stands.stale
+		if s.State != plant.Bad.String() { // that it is bad says more
+			s.State = "stale"
+		}
+	}
 	return s
 }
 

@@ -14,7 +14,9 @@ import (
 const (
 	memory       = 8 * 24 * time.Hour // how far back segments and pieces are in memory; older is in the ledger
 	restateEvery = 500 * time.Millisecond
-	restateChunk = 48 * time.Hour // of history read at a time
+	restateRest  = 10               // folding again pauses so many times as long as it took,
+	restateMost  = 20 * time.Second // but not longer than this
+	restateChunk = 48 * time.Hour   // of history read at a time
 	retryAfter   = 5 * time.Second
 	loadWait     = 5 * time.Second // for history, at the start
 )
@@ -149,6 +151,7 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		began := time.Now()
 		for _, m := range t.machineList() {
 			t.mu.Lock()
 			m.arrive(t.now())
@@ -172,7 +175,13 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 				if !sleep(ctx, retryAfter) {
 					return nil
 				}
+				began = time.Now() // waiting was no work
 			}
+		}
+		// A backlog that comes in makes machines dirty again and again, and each
+		// time all from its place on is read and folded.
+		if !sleep(ctx, min(restateRest*time.Since(began), restateMost)) {
+			return nil
 		}
 	}
 }

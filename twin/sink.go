@@ -29,6 +29,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 	for i := range b.Devices {
 		d := &b.Devices[i]
 		t.introducedLocked(d, now)
+		t.standsLocked(gatewayKey{b.Area, b.Gateway}, d, now)
 		if m := t.machines[d.Machine]; m != nil {
 			if d.Online || m.gateway == "" { // it may have moved to another gateway
 				m.gateway = b.Gateway
@@ -109,6 +110,7 @@ func (t *Twin) Death(area, gateway string, at plant.Time) {
 		t.log.Warn("gateway is away", "area", area, "gateway", gateway, "last_data", g.newest)
 	}
 	g.died(now)
+	t.leftLocked(gatewayKey{area, gateway}, now)
 }
 
 // Status takes a gateway's account of itself.
@@ -133,10 +135,7 @@ func (t *Twin) Batch(b *plant.Batch) {
 	if t.untimed(b) {
 		misplaced(b, now)
 	}
-	if !t.hist.add(b) {
-		// The gateway keeps it and sends it again; it is applied all the same.
-		t.notice("history", "more waits for history than memory may hold; gateways keep the rest")
-	}
+	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	t.mu.Lock()
 	g := t.gatewayLocked(b.Area, b.Gateway)
 	g.got(b, now)

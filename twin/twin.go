@@ -69,6 +69,9 @@ type Options struct {
 	History History
 	Ledger  Ledger
 	Rules   rules.Config
+	// Books and Counter are what an audit needs; where one is nil there is none.
+	Books   Books
+	Counter Counter
 	Version string
 	Log     *slog.Logger
 	Clock   func() time.Time // nil: time.Now
@@ -86,21 +89,23 @@ type Twin struct {
 	hist    *historian
 	live    *broadcaster
 	pending *alertBook
-	loaded  chan struct{} // closed once the ledger is read: only then batches are applied
+	reports chan plant.CountReport // of counts, for the ledger
+	loaded  chan struct{}          // closed once the ledger is read: only then batches are applied
 
 	unsaved []plant.Result // that the ledger could not take yet; of flush alone
 	said    atomic.Pointer[book]
 	telling sync.Mutex // held while an entry is checked and appended
 
-	mu       sync.RWMutex
-	lines    []*line
-	lineByID map[string]*line
-	machines map[string]*machine
-	gateways map[gatewayKey]*gateway
-	signals  map[string]map[string]*signalNow // machine -> signal
-	rules    *rules.Engine
-	notices  map[string]*plant.Notice
-	types    map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
+	mu        sync.RWMutex
+	lines     []*line
+	lineByID  map[string]*line
+	machines  map[string]*machine
+	gateways  map[gatewayKey]*gateway
+	signals   map[string]map[string]*signalNow // machine -> signal
+	rules     *rules.Engine
+	notices   map[string]*plant.Notice
+	standings map[string]*standing  // by machine
+	types     map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
 }
 
 // New makes a twin of the site in cfg, which Check has found right.
@@ -116,8 +121,9 @@ func New(cfg Config, opts Options) (*Twin, error) {
 	t := &Twin{
 		cfg: cfg, opts: opts, log: opts.Log, zone: zone,
 		hist: newHistorian(opts.History, opts.Log), live: newBroadcaster(), pending: &alertBook{}, loaded: make(chan struct{}),
+		reports:  make(chan plant.CountReport, reportsQueued),
 		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[gatewayKey]*gateway{},
-		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{},
+		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{}, standings: map[string]*standing{},
 	}
 	t.said.Store(newBook(nil))
 	for ai := range cfg.Areas {
@@ -172,6 +178,7 @@ func (t *Twin) Run(ctx context.Context, acks Acknowledger) error {
 		t.restateLoop,
 		t.tickLoop,
 		t.ledgerLoop,
+		func(ctx context.Context) error { return t.countsLoop(ctx, acks) },
 	}
 	errs := make(chan error, len(jobs))
 	for _, job := range jobs {
@@ -206,10 +213,15 @@ func (t *Twin) noticeLocked(kind, text string) {
 }
 
 // Notice lets the parts around the twin (the wire, the stores) tell what IT
-// should know; count is the total so far.
+// should know; count is the total so far. Without a text it takes the notice
+// away.
 func (t *Twin) Notice(kind, text string, count uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if text == "" {
+		delete(t.notices, kind)
+		return
+	}
 	n := t.notices[kind]
 	if n != nil && n.Count == count && n.Text == text {
 		return

@@ -223,8 +223,24 @@ func (f *fixture) gateways(now plant.Time) []plant.GatewayLive {
 	calibration.Skipped = 1204
 	calibration.Groups = []plant.GroupStatus{{Signals: 9, EveryMs: 200, LastData: now}, {Name: "slow", Signals: 3, EveryMs: 5000, Stale: true, LastData: now.Add(-64 * time.Second)}}
 	calibration.Notes = []string{"deadband applied by the gateway, because the server does not (BadFilterNotAllowed): temperature"}
+	two.Dropouts = []plant.Gap{
+		{Machine: "d-calibration", Span: plant.Span{From: now.Add(-2 * time.Hour), To: now.Add(-119 * time.Minute)}, Readings: 5},
+		{Span: plant.Span{From: now.Add(-26 * time.Hour), To: now.Add(-25 * time.Hour)}, Readings: 2},
+	}
+	hour := plant.Span{From: now.Floor(time.Minute).Add(-time.Hour), To: now.Floor(time.Minute)}
+	one.Audit = &plant.GatewayAudit{At: now.Add(-4 * time.Minute), Span: hour, AuditSums: plant.AuditSums{Made: 4334400, Repeated: 31, Stored: 4334369}}
+	two.Audit = &plant.GatewayAudit{At: now.Add(-4 * time.Minute), Span: hour, AuditSums: plant.AuditSums{Made: 188210, Stored: 188190, Waiting: 12, Dropped: 7, Unexplained: 1}}
 	three := plant.GatewayLive{GatewayStatus: plant.GatewayStatus{Area: "assembly", Gateway: "ignition-7"}, Online: true, Foreign: true, Since: now.Add(-time.Hour), LastSeen: now.Add(-time.Second), MadeRate: 3.5}
 	return []plant.GatewayLive{one, two, three}
+}
+
+func (f *fixture) Audit(_ context.Context, span plant.Span, gateway string) (plant.Audit, error) {
+	if gateway != "" && gateway != "edge-2" {
+		return plant.Audit{}, fmt.Errorf("gateway %s: %w", gateway, plant.ErrNotFound)
+	}
+	sums := plant.AuditSums{Made: 600, Stored: 593, Dropped: 7}
+	return plant.Audit{Span: span, Sums: sums, Gateways: []plant.AuditGateway{{Area: "assembly", Gateway: "edge-2", Counted: span}},
+		Differences: []plant.AuditDifference{{Machine: "d-calibration", Gateways: []string{"assembly/edge-2"}, Span: span, AuditSums: sums}}, Gaps: []plant.GatewayGap{}}, nil
 }
 
 func (f *fixture) Scorecard(_ context.Context, span plant.Span) (plant.Scorecard, error) {

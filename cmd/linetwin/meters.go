@@ -15,9 +15,10 @@ import (
 // meters shows a twin's figures to Prometheus. They are taken from the same
 // snapshot as the pages, so both agree.
 type meters struct {
-	live interface{ Snapshot() plant.Snapshot }
+	live liveTwin
 
 	quarantined func() int64
+	wire        *wireWatch
 
 	mu   sync.Mutex
 	host func() sparkplug.Stats // nil until the wire is up
@@ -38,9 +39,15 @@ func (m *meters) hostStats() func() sparkplug.Stats {
 
 func newMeters() *meters { return &meters{quarantined: func() int64 { return 0 }} }
 
+// liveTwin is what is read of a model.
+type liveTwin interface {
+	Snapshot() plant.Snapshot
+	History() plant.HistoryLive
+}
+
 // handler serves the figures of a model.
-func (m *meters) handler(live interface{ Snapshot() plant.Snapshot }) http.Handler {
-	m.live = live
+func (m *meters) handler(live liveTwin, wire *wireWatch) http.Handler {
+	m.live, m.wire = live, wire
 	r := prometheus.NewRegistry()
 	r.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
@@ -59,6 +66,7 @@ type meterDescs struct {
 	quarantined                                    *prometheus.Desc
 	clock, clockBound, clockSteps, clockSet        *prometheus.Desc
 	deviceClock                                    *prometheus.Desc
+	history                                        historyDescs
 }
 
 func descs() meterDescs {
@@ -90,6 +98,7 @@ func descs() meterDescs {
 		gaps:          desc("wire_gaps_total", "messages missing by sequence number"),
 		refused:       desc("wire_refused_total", "messages dropped or not understood", "reason"),
 		quarantined:   desc("history_quarantined_total", "readings that history refused and set aside"),
+		history:       newHistoryDescs(),
 	}
 }
 
@@ -156,6 +165,8 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		gauge(d.alerts, float64(n), string(severity))
 	}
 	count(d.quarantined, uint64(m.quarantined()))
+	m.wire.collect(ch, s.Gateways)
+	d.history.collect(m.live.History(), gauge, count)
 	host := m.hostStats()
 	if host == nil {
 		return

@@ -38,6 +38,7 @@ type Device struct {
 	signals []plant.Signal
 	points  []point
 	last    map[int]plant.Value // of points that are text
+	stamped plant.Time          // of the last look
 	requests
 	paces  map[time.Duration]*pace
 	groups map[string]*pace
@@ -172,7 +173,7 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 	}
 	defer d.asker.turn.end()
 	began := d.now()
-	l := look{device: d, began: began, stamp: d.stamp(began), into: into, spare: splitsPerPoll}
+	l := look{device: d, began: began, stamp: d.after(d.stamp(began)), into: into, spare: splitsPerPoll}
 	for i := range d.requests {
 		if !d.requests[i].pace.due(began) {
 			continue
@@ -190,3 +191,18 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 
 // stamp gives the gateway's time as readings carry it.
 func (d *Device) stamp(t time.Time) plant.Time { return d.At(t).Floor(time.Millisecond) }
+
+// closeBy is how far the times of two looks are put apart at most, where they
+// are one; a clock that is set back further gives its own times.
+const closeBy = 100 * plant.Millisecond
+
+// after gives a look's time, a millisecond after that of the look before where
+// it would be the same. That happens where one began late, and the next one in
+// time: history knows a reading by its time, and would keep one of the two.
+func (d *Device) after(stamp plant.Time) plant.Time {
+	if stamp <= d.stamped && d.stamped-stamp < closeBy {
+		stamp = d.stamped + plant.Millisecond
+	}
+	d.stamped = stamp
+	return stamp
+}

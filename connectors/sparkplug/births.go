@@ -167,12 +167,13 @@ func (e *Edge) Status(s *plant.GatewayStatus) error {
 	held.Devices = append([]plant.DeviceStatus(nil), s.Devices...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	held.Wire = e.wireStatus(time.Now())
 	e.status = &held
 	if e.link == nil {
 		return plant.ErrOffline
 	}
 	t := now()
-	e.buf = appendStatus(appendHead(e.buf[:0], t), t, e.status, false)
+	e.buf = e.appendStatus(appendHead(e.buf[:0], t), t, e.status, false)
 	e.buf = appendAsked(e.buf, t, time.Since(e.made))
 	return e.send(e.link, topic{kind: kindNData, area: e.cfg.Area, gateway: e.cfg.Gateway}.String())
 }
@@ -208,6 +209,9 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 		{name: metricBeyond, datatype: typeString},
 		{name: metricAsked, datatype: typeUInt64},
 		{name: metricHostTime, datatype: typeDateTime},
+		{name: metricEcho, datatype: typeUInt64},
+		{name: metricCounts, datatype: typeString},
+		{name: metricCounted, datatype: typeString},
 		{name: metricVersion, datatype: typeString, field: metricFieldString, text: birth.Version},
 	} {
 		m.time = t
@@ -217,7 +221,7 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 	if s == nil {
 		s = &plant.GatewayStatus{Area: birth.Area, Gateway: birth.Gateway, Version: birth.Version}
 	}
-	return appendStatus(b, t, s, true)
+	return e.appendStatus(b, t, s, true)
 }
 
 // appendBirth writes every metric of a device: name, alias, type, unit,
@@ -238,7 +242,7 @@ func (d *edgeDevice) appendBirth(b []byte, t uint64, last []plant.Reading) []byt
 	}
 	for i := range d.signals {
 		s := &d.signals[i]
-		m := outMetric{name: s.Name, alias: s.alias, time: t, datatype: typeOf(s.Kind)}
+		m := outMetric{name: s.Name, alias: s.alias, time: t, datatype: typeOf(s.Kind), typed: true}
 		if r := known[i]; r != nil {
 			// A value of another kind than the signal's is left to DDATA, which
 			// can say so of one value.
@@ -254,7 +258,7 @@ func (d *edgeDevice) appendBirth(b []byte, t uint64, last []plant.Reading) []byt
 
 // appendStatus writes a gateway's account: the whole as JSON, and its main
 // numbers as metrics for hosts that are not ours. Births give the types too.
-func appendStatus(b []byte, t uint64, s *plant.GatewayStatus, birth bool) []byte {
+func (e *Edge) appendStatus(b []byte, t uint64, s *plant.GatewayStatus, birth bool) []byte {
 	account, err := json.Marshal(s)
 	whole := outMetric{name: metricStatus, datatype: typeString}
 	if err == nil {
@@ -281,6 +285,7 @@ func appendStatus(b []byte, t uint64, s *plant.GatewayStatus, birth bool) []byte
 		countMetric("Gateway/Last Sequence", s.LastSequence),
 		countMetric("Gateway/Devices", uint64(len(s.Devices))),
 		countMetric("Gateway/Devices Flowing", uint64(flowing)),
+		countMetric("Gateway/Commands Refused", e.counts.refused.Load()),
 	} {
 		m.time = t
 		if !birth {

@@ -76,9 +76,11 @@ func appendRebirth(b []byte, now uint64) []byte {
 // command is what an NCMD asks.
 type command struct {
 	rebirth bool
+	echo    uint64 // answers our question of this number
 	ack     *plant.Acknowledgement
 	session string
 	time    *hostTime
+	counted *plant.CountConfirmation
 	refused []string // names of metrics that somebody wanted to write
 }
 
@@ -97,7 +99,11 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 		m := &p.metrics[i]
 		switch name := string(m.name); name {
 		case metricRebirth:
-			c.rebirth = c.rebirth || m.field == metricFieldBoolean && m.bits != 0
+			if m.field != metricFieldBoolean || m.null {
+				c.refused = append(c.refused, name+" without a boolean")
+				break
+			}
+			c.rebirth = c.rebirth || m.bits != 0
 		case metricSession:
 			ack.Session = string(m.bytes)
 		case metricAcknowledged:
@@ -109,6 +115,14 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 		case metricHostTime:
 			at.time = m.bits
 			c.time = &at
+		case metricEcho:
+			c.echo = m.bits
+		case metricCounted:
+			counted, err := parseCounted(string(m.bytes))
+			if err != nil {
+				return c, err
+			}
+			counted.Gateway, c.counted = gateway, &counted
 		default:
 			if name == "" {
 				name = "alias " + strconv.FormatUint(m.alias, 10)

@@ -13,7 +13,7 @@ import (
 	"linetwin/plant"
 )
 
-// Node is what an Edge asks of its gateway. All calls come from Run's
+// Node is what an Edge asks of its gateway. All calls but Last come from Run's
 // goroutine, one at a time, while the Edge holds no lock: a Node may call the
 // Edge from within.
 type Node interface {
@@ -24,18 +24,23 @@ type Node interface {
 	Acknowledge(a plant.Acknowledgement)
 	// Linked tells that Online changed.
 	Linked(online bool)
+	// Last gives the last reading of each signal of a machine that has one, for
+	// a birth between births. Publish calls it too.
+	Last(machine string) []plant.Reading
 }
 
 // Edge is a gateway's end of the wire: a Sparkplug edge node.
 type Edge struct {
-	cfg  EdgeConfig
-	node Node
-	log  *slog.Logger
-	made time.Time // when what is asked of the host begins to count
+	cfg     EdgeConfig
+	node    Node
+	log     *slog.Logger
+	silence time.Duration // see the constant
+	made    time.Time     // when what is asked of the host begins to count
 
-	online atomic.Bool
-	counts edgeCounts
-	bdSeq  uint8 // of the next CONNECT; only Run's goroutine touches it
+	online  atomic.Bool
+	counts  edgeCounts
+	bdSeq   uint8 // of the next CONNECT; only Run's goroutine touches it
+	forgets bool  // bdSeq could not be kept
 
 	mu       sync.Mutex // guards what follows; never held while the node is called
 	link     *link      // nil while nothing is born
@@ -48,6 +53,8 @@ type Edge struct {
 	session  string
 	status   *plant.GatewayStatus
 	receipts receipts
+	answers  answers
+	account  account
 	buf      []byte
 }
 
@@ -74,13 +81,18 @@ func NewEdge(cfg EdgeConfig, node Node, log *slog.Logger) (*Edge, error) {
 	if node == nil {
 		return nil, errors.New("edge: no node")
 	}
+	log = log.With("gateway", cfg.Gateway)
+	bd, err := readBdSeq(cfg.Folder)
+	if err != nil {
+		log.Warn("bdSeq begins anywhere", "error", err)
+	}
 	return &Edge{
-		cfg: cfg, node: node, log: log.With("gateway", cfg.Gateway),
+		cfg: cfg, node: node, log: log, silence: silence,
 		// A host that missed our restart must not take the new aliases for the
 		// old: those of Delivery/ are others in each process, and a host that
 		// does not know them refuses the whole message.
 		control: 1<<20 + uint64(rand.N(1<<27))*4,
-		bdSeq:   uint8(rand.N(256)),
+		bdSeq:   bd,
 		devices: map[string]*edgeDevice{},
 		made:    time.Now(),
 		why:     plant.ErrOffline,
@@ -120,11 +132,16 @@ func (e *Edge) Stats() EdgeStats {
 func (e *Edge) failed(err error) {
 	e.mu.Lock()
 	e.why = err
+	e.account.failed(err, time.Now())
 	e.mu.Unlock()
 }
 
-// hostWait is how long a gateway with several brokers waits at one of them for
-// its primary host, whose retained STATE comes at once.
+// errHostAway tells that the primary host is not at this broker: the next one is
+// tried.
+var errHostAway = errors.New("primary host")
+
+// hostWait is how long a gateway with several brokers waits at one of them that
+// knows nothing of its primary host, whose retained STATE comes at once.
 const hostWait = 10 * time.Second
 
 // stateEvery is how often a gateway that waits for its primary host subscribes
@@ -143,6 +160,7 @@ const receiptEvery = 250 * time.Millisecond
 type edgeSession struct {
 	*Edge
 	link      *link
+	note      string // what was last logged of the host's silence
 	bd        uint8
 	inbox     chan inbound
 	hostTime  int64
@@ -158,25 +176,28 @@ type edgeSession struct {
 // and obey until the connection or ctx ends.
 func (e *Edge) serve(ctx context.Context, broker string) error {
 	s := &edgeSession{
-		Edge: e, bd: e.bdSeq, inbox: make(chan inbound, 256),
+		Edge: e, inbox: make(chan inbound, 256),
 		commands: topic{kind: kindNCmd, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
 	}
-	e.bdSeq++
 	e.mu.Lock()
 	e.receipts.forget()
+	e.answers = answers{asks: e.answers.asks}
 	e.mu.Unlock()
 	var err error
 	s.link, err = e.cfg.open(ctx, broker, opening{
-		client:      "linetwin-edge-" + e.cfg.Area + "-" + e.cfg.Gateway,
-		willTopic:   topic{kind: kindNDeath, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
-		willPayload: s.death(),
-		receive:     s.receive,
+		client:    "linetwin-edge-" + e.cfg.Area + "-" + e.cfg.Gateway,
+		willTopic: topic{kind: kindNDeath, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
+		will:      s.will,
+		receive:   s.receive,
 	})
 	if err != nil {
 		return err
 	}
 	defer s.link.close()
 	defer e.leave()
+	e.mu.Lock()
+	e.account.connected(s.link, time.Now())
+	e.mu.Unlock()
 	filters := map[string]byte{
 		s.commands: 1,
 		topic{kind: kindDCmd, area: e.cfg.Area, gateway: e.cfg.Gateway, device: "+"}.String(): 1,
@@ -193,9 +214,21 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 			return err
 		}
 	} else {
-		e.failed(fmt.Errorf("connected to %s, but primary host %q is not online", broker, e.cfg.Host))
+		e.waits(s.noHost())
 	}
 	return s.obey(ctx)
+}
+
+// will is the NDEATH of a session that is about to begin, with the next bdSeq.
+func (s *edgeSession) will() []byte {
+	e := s.Edge
+	s.bd = e.bdSeq
+	e.bdSeq++
+	if err := writeBdSeq(e.cfg.Folder, e.bdSeq); err != nil && !e.forgets {
+		e.forgets = true // said once: it counts on in memory
+		e.log.Warn("bdSeq will not survive a restart", "error", err)
+	}
+	return s.death()
 }
 
 // receive takes a message from paho, which must not be held up.
@@ -209,7 +242,7 @@ func (s *edgeSession) receive(m inbound) {
 
 func (s *edgeSession) obey(ctx context.Context) error {
 	var wait, receipt <-chan time.Time
-	if !s.born && len(s.cfg.Brokers) > 1 {
+	if !s.born {
 		timer := time.NewTimer(hostWait)
 		defer timer.Stop()
 		wait = timer.C
@@ -219,7 +252,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 		defer ticker.Stop()
 		receipt = ticker.C
 	}
-	again := time.NewTicker(stateEvery)
+	again := time.NewTicker(min(stateEvery, s.silence))
 	defer again.Stop()
 	for {
 		var err error
@@ -228,7 +261,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			s.goodbye()
 			return ctx.Err()
 		case <-s.link.lost:
-			return fmt.Errorf("connection to %s lost: %w", s.link.broker, s.link.why)
+			return s.lost(s.born && time.Since(s.bornAt) < alive)
 		case m := <-s.inbox:
 			err = s.handle(m)
 		case <-s.rebirth:
@@ -236,11 +269,13 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			err = s.announce()
 		case <-wait:
 			if !s.born {
-				return fmt.Errorf("primary host %q is not online at %s", s.cfg.Host, s.link.broker)
+				err = s.hostMissing()
 			}
 		case <-again.C:
 			if !s.born {
 				s.link.client.Subscribe(s.stateName, 1, nil)
+			} else {
+				err = s.watchHost(time.Now())
 			}
 		case <-receipt:
 			s.askReceipt()
@@ -273,10 +308,17 @@ func (s *edgeSession) handle(m inbound) error {
 		s.log.Warn("command refused: these metrics cannot be written", "metrics", c.refused)
 	}
 	if c.ack != nil && s.cfg.Acknowledge == AcknowledgeHost {
+		s.answered(0)
 		s.node.Acknowledge(*c.ack)
 	}
 	if c.time != nil {
 		s.tellTime(c.time, c.session)
+	}
+	if c.echo > 0 {
+		s.answered(c.echo)
+	}
+	if node, ok := s.node.(CountsNode); ok && c.counted != nil {
+		node.Confirm(*c.counted)
 	}
 	if c.rebirth && s.born && s.rebirth == nil {
 		s.rebirth = time.After(rebirthPause - time.Since(s.bornAt))
@@ -284,9 +326,9 @@ func (s *edgeSession) handle(m inbound) error {
 	return nil
 }
 
-// hostSays takes the primary host's STATE (Sparkplug B 3.0, 5.4 and 5.7): be
-// born when it is online, leave when it goes. What is older than what we know
-// does not count.
+// hostSays takes the primary host's STATE (Sparkplug B 3.0, 5.4 and 5.10): be
+// born when it is online, leave when it goes; with several brokers, look for it
+// at the next one. What is older than what we know does not count.
 func (s *edgeSession) hostSays(b []byte) error {
 	state, err := decodeState(b)
 	if err != nil {
@@ -301,6 +343,10 @@ func (s *edgeSession) hostSays(b []byte) error {
 	switch {
 	case state.Online && !s.born:
 		return s.announce()
+	case !state.Online && !s.born && len(s.cfg.Brokers) > 1:
+		return &hostAway{s.noHost().Error()}
+	case !state.Online && !s.born:
+		s.waits(s.noHost())
 	case !state.Online && s.born:
 		s.goodbye()
 		return fmt.Errorf("left %s: primary host %q went offline", s.link.broker, s.cfg.Host)
@@ -326,7 +372,7 @@ func (s *edgeSession) announce() error {
 		}
 		s.mu.Unlock()
 		if err != nil {
-			return fmt.Errorf("publish births at %s: %w", s.link.broker, err)
+			return s.unspoken(err)
 		}
 		break
 	}

@@ -101,6 +101,9 @@ const (
 	metricBeyond       = "Delivery/Beyond"           // NCMD: String, "3-5,9"
 	metricAsked        = "Delivery/Asked"            // NDATA, NCMD: UInt64
 	metricHostTime     = "Delivery/Host Time"        // NCMD: DateTime
+	metricEcho         = "Delivery/Echo"             // NDATA, NCMD: UInt64, a question and its answer
+	metricCounts       = "Delivery/Counts"           // NDATA: String, JSON of plant.CountReport
+	metricCounted      = "Delivery/Counted"          // NCMD: String, "book number"
 	metricSequence     = "Delivery/Sequence"         // DBIRTH, DDATA: UInt64
 	metricThrough      = "Delivery/Complete Through" // DBIRTH, DDATA: DateTime
 	metricFrom         = "Delivery/Complete From"    // DBIRTH, DDATA: DateTime

@@ -42,6 +42,8 @@ const known: [RegExp, string][] = [
   [/^deadband_percent has no effect, every change is told, because (.+): (.+)$/, 'said.norange'],
   [/^the server's queues lost (\d+) values since (.+), most of: (.+)$/, 'said.queues'],
   [/^the server made (publishing|sampling|queue)(.*) in place of (.+)$/, 'said.revised'],
+  [/^history does not store since (\S+): (.*)$/, 'said.history.down'],
+  [/^history stores again since (\S+); before that: (.*)$/, 'said.history.up'],
   [/^more waits for history than memory may hold; gateways keep the rest$/, 'said.full'],
 ];
 

@@ -200,6 +200,17 @@ export interface SignalGroup {
   bad_signals: number;
 }
 
+export interface WireStatus {
+  broker: string;
+  since: Time;
+  connects: number;
+  faults: number;
+  last_fault?: string;
+  last_fault_at?: Time;
+  notes?: string[];
+  certificates?: { of: string; subject: string; not_after: Time }[];
+}
+
 export interface Gateway {
   area: string;
   gateway: string;
@@ -217,6 +228,7 @@ export interface Gateway {
   buffer_error?: string;
   settings_error?: string;
   clock?: GatewayClock;
+  wire?: WireStatus;
   oldest_waiting: Time;
   devices: Device[] | null;
   online: boolean;
@@ -228,6 +240,28 @@ export interface Gateway {
   stored_per_s: number;
   gaps: number;
   foreign: boolean;
+  /** The latest times of which readings were dropped, newest first; without a machine where nobody knows whose. */
+  dropouts?: Dropout[] | null;
+  audit?: Audit | null;
+}
+
+export interface Dropout extends Span {
+  machine: string;
+  readings: number;
+}
+
+/** What was made in a span of time against what history has of it. */
+export interface Audit extends Span {
+  at: Time;
+  made: number;
+  repeated: number;
+  stored: number;
+  waiting: number;
+  quarantined: number;
+  dropped: number;
+  unexplained: number;
+  surplus: number;
+  uncounted: number;
 }
 
 export interface Backlog {
@@ -294,6 +328,7 @@ export interface Signal {
   time: Time;
   through: Time;
   state: 'good' | 'uncertain' | 'stale' | 'bad' | 'never';
+  stale_since: string | null;
 }
 
 export interface Bucket extends Span {
