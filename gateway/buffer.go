@@ -152,7 +152,9 @@ func (q *buffer) push(b *plant.Batch, live bool, now time.Time, kept plant.Time)
 	b.Sequence = q.next
 	q.next++
 	held := size{memory: heldSize(b)}
-	q.pending = append(q.pending, entry{b: b, size: held, kept: kept, odd: q.book.take(b)})
+	odd := q.book.take(b)
+	q.noteOdd(b.Sequence, odd)
+	q.pending = append(q.pending, entry{b: b, size: held, kept: kept, odd: odd})
 	q.pendingBytes.add(held)
 	q.fresh.add(held)
 	q.made += uint64(len(b.Readings))
@@ -174,13 +176,14 @@ func (q *buffer) push(b *plant.Batch, live bool, now time.Time, kept plant.Time)
 func (q *buffer) dropPending() {
 	e := &q.pending[0]
 	if !e.done {
+		b := q.placeLocked(e.b)
 		var info blockInfo
-		info.widen(e.b.Complete.From)
-		info.widen(e.b.Complete.To)
-		info.readings = len(e.b.Readings)
+		info.widen(b.Complete.From)
+		info.widen(b.Complete.To)
+		info.readings = len(b.Readings)
 		q.drop(info.readings, info)
 		var lost losses
-		lost.batch(e.b)
+		lost.batch(b)
 		q.book.lose(&lost)
 		if !q.overflowing {
 			q.overflowing = true

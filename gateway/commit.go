@@ -362,7 +362,7 @@ func (c *committer) accountNew(b *block, runs [][]*plant.Batch) {
 		if n < c.pendingFirst {
 			c.dropped -= uint64(readings)
 			c.waiting += uint64(readings)
-			c.book.restore(numbered(runs, n))
+			c.book.restore(c.placeLocked(numbered(runs, n)))
 		}
 	}
 	if !c.acks.meets(b.numbers()) {

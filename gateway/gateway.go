@@ -123,6 +123,7 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway %s: %w", cfg.Gateway, err)
 	}
 	g.clock.begins(newest)
+	g.buffer.book.begins(plant.At(g.clock.Now()))
 	g.buffer.clock, g.buffer.steady = g.clock.Now, func() bool { return g.clock.steady(steadyAfter) }
 	g.started = plant.At(g.clock.Now())
 	return g, nil

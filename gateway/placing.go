@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"slices"
 
 	"linetwin/plant"
@@ -13,6 +14,8 @@ type placing struct {
 	hold  uint64 // numbers from here on stay until the clock is sound; 0: none
 	apart uint64 // the lowest number that was made since the link broke
 	moved []correction
+	left  seqSet                   // of moved, what is counted under its right time
+	odd   map[uint64][]plant.Count // of what has not left: readings that are no new ones for sure
 }
 
 // correction says that the times of some batches were wrong, and by how much.
@@ -47,6 +50,7 @@ func (q *buffer) letGo() {
 	q.mu.Lock()
 	held := q.hold
 	q.hold = 0
+	q.forget()
 	if held != 0 {
 		q.rescan(held)
 	}
@@ -61,25 +65,75 @@ func (q *buffer) correct(m move) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	lowest := q.lowest()
+	q.left.forget(lowest)
 	q.moved = slices.DeleteFunc(q.moved, func(c correction) bool { return c.next <= lowest })
-	if first := q.unsentFrom(); first < q.next {
-		q.moved = append(q.moved, correction{first, q.next, m})
+	c := correction{q.unsentFrom(), q.next, m}
+	if c.first < c.next {
+		q.moved = append(q.moved, c)
 	}
+	q.book.correct(&c)
 }
 
-// place gives b with right times; b itself where they are.
-func (q *buffer) place(b *plant.Batch) *plant.Batch {
-	var moves []move
-	q.mu.Lock()
+// noteOdd keeps what of a batch is counted oddly, until that may move no more.
+// The caller holds mu.
+func (q *buffer) noteOdd(n uint64, odd []plant.Count) {
+	if len(odd) == 0 || n < q.unsentFrom() || len(q.odd) >= oddMost {
+		return
+	}
+	if q.odd == nil {
+		q.odd = map[uint64][]plant.Count{}
+	}
+	q.odd[n] = odd
+}
+
+// oddMost bounds what is kept of odd counts; of more, a move makes surplus.
+const oddMost = 10_000
+
+// forget lets go what is known of odd counts that cannot move. The caller holds
+// mu.
+func (q *buffer) forget() {
+	lowest := q.lowest()
+	maps.DeleteFunc(q.odd, func(n uint64, _ []plant.Count) bool {
+		return n < lowest || n < q.unsentFrom() && len(q.movesOf(n)) == 0
+	})
+}
+
+// movesOf gives what moves the batch of a number. The caller holds mu.
+func (q *buffer) movesOf(n uint64) (moves []move) {
 	for _, c := range q.moved {
-		if c.first <= b.Sequence && b.Sequence < c.next {
+		if c.holds(n) {
 			moves = append(moves, c.move)
 		}
 	}
-	q.mu.Unlock()
+	return moves
+}
+
+func (c *correction) holds(n uint64) bool { return c.first <= n && n < c.next }
+
+// place gives b with right times, as it leaves; b itself where they are. From
+// then on it is counted under them.
+func (q *buffer) place(b *plant.Batch) *plant.Batch {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.placeLocked(b)
+}
+
+func (q *buffer) placeLocked(b *plant.Batch) *plant.Batch {
+	moves := q.movesOf(b.Sequence)
 	if len(moves) == 0 {
 		return b
 	}
+	placed := placedBy(b, moves)
+	if n := b.Sequence; !q.left.has(n) {
+		q.left.add(plant.Range{First: n, Last: n})
+		back := slices.ContainsFunc(moves, func(m move) bool { return m.by < 0 })
+		q.book.replace(b, placed, q.odd[n], back)
+		delete(q.odd, n)
+	}
+	return placed
+}
+
+func placedBy(b *plant.Batch, moves []move) *plant.Batch {
 	placed := *b
 	placed.Readings = slices.Clone(b.Readings)
 	for _, m := range moves {

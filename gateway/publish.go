@@ -48,7 +48,7 @@ func (p *publisher) run(ctx context.Context) {
 }
 
 func (p *publisher) sendLive(b *plant.Batch) {
-	if err := p.publish(b); errors.Is(err, plant.ErrOffline) {
+	if err := p.publish(p.buffer.place(b)); errors.Is(err, plant.ErrOffline) {
 		p.buffer.notSent(b.Sequence)
 	}
 }
@@ -57,7 +57,7 @@ func (p *publisher) sendLive(b *plant.Batch) {
 // is kept and tried again after the resend time-out, so that it holds up no
 // other one.
 func (p *publisher) publish(b *plant.Batch) error {
-	err := p.wire.Publish(p.buffer.place(b))
+	err := p.wire.Publish(b)
 	if errors.Is(err, plant.ErrOffline) {
 		return err
 	}
@@ -186,12 +186,13 @@ func (d *drainer) sendNext(ctx context.Context) bool {
 	}
 	d.batch.Area, d.batch.Gateway = d.cfg.Area, d.cfg.Gateway
 	d.batch.Sequence, d.batch.Historical = c.number, true
-	d.batch.Complete = d.buffer.claim(&d.batch)
+	b := d.buffer.place(&d.batch)
+	b.Complete = d.buffer.claim(b)
 	d.pay(ctx, len(d.batch.Readings))
 	select {
 	case <-ctx.Done():
 		return false
-	case d.backlog <- sending{&d.batch, d.done}:
+	case d.backlog <- sending{b, d.done}:
 	}
 	if err := <-d.done; errors.Is(err, plant.ErrOffline) {
 		return false

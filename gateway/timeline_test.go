@@ -72,21 +72,23 @@ type lab struct {
 	src   *counting
 	wire  *fakeWire
 	run   running
+	cfg   Config
 	late  time.Duration // how long the twin's word took at most
 
 	mu    sync.Mutex
 	at    map[int64]plant.Time // value -> time in history
 	marks map[int64]plant.Reading
-	twice []int64
+	rows  map[plant.Time]bool
 	spans []plant.Span
 }
 
 func newLab(t *testing.T, off time.Duration, online bool) *lab {
-	l := &lab{t: t, clock: newSkewed(off), wire: &fakeWire{offline: !online}, at: map[int64]plant.Time{}, marks: map[int64]plant.Reading{}}
+	l := &lab{t: t, clock: newSkewed(off), wire: &fakeWire{offline: !online}, at: map[int64]plant.Time{}, marks: map[int64]plant.Reading{}, rows: map[plant.Time]bool{}}
 	l.src = &counting{fakeSource: newSource(), clock: l.clock.Clock}
 	l.wire.taken = l.store
 	cfg := testConfig(t.TempDir())
 	cfg.Clock = l.clock.Clock
+	l.cfg = cfg
 	l.run = run(t, cfg, l.wire, press(l.src))
 	return l
 }
@@ -95,6 +97,7 @@ func (l *lab) store(b plant.Batch) {
 	l.mu.Lock()
 	for i := range b.Readings {
 		r := b.Readings[i]
+		l.rows[r.Time] = true
 		v := r.Value.Integer()
 		if r.Quality != plant.Good {
 			l.marks[v] = r
@@ -161,6 +164,52 @@ func (l *lab) stored() {
 	}
 }
 
+// counted ends the gateway and holds its counts against history, minute by
+// minute, as the twin's audit does.
+func (l *lab) counted() {
+	l.t.Helper()
+	if err := l.run.stop(); err != nil {
+		l.t.Fatal(err)
+	}
+	q, err := openBuffer(l.cfg, quiet())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer func() {
+		if err := q.close(); err != nil {
+			l.t.Error(err)
+		}
+	}()
+	told := map[plant.Time]*plant.Count{}
+	for key, r := q.report(); r != nil; key, r = q.report() {
+		if r.From > r.To || r.To > plant.At(time.Now()).Add(time.Second) {
+			l.t.Errorf("a report is of %s to %s", r.From, r.To)
+		}
+		for i := range r.Counts {
+			c := &r.Counts[i]
+			if told[c.Minute] == nil {
+				told[c.Minute] = &plant.Count{}
+			}
+			told[c.Minute].Add(c)
+		}
+		q.confirm(key)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	stored := map[plant.Time]uint64{}
+	for at := range l.rows {
+		stored[at.Floor(time.Minute)]++
+		if told[at.Floor(time.Minute)] == nil {
+			l.t.Fatalf("%s is counted nowhere", at)
+		}
+	}
+	for minute, c := range told {
+		if n := stored[minute]; n+c.Repeated > c.Made || n+c.Repeated+c.Late < c.Made || c.Dropped > 0 {
+			l.t.Errorf("%s: %d in history, counted %+v", minute, n, *c)
+		}
+	}
+}
+
 func TestJumpsOfTheClockMoveNoReading(t *testing.T) {
 	for _, by := range []time.Duration{10 * time.Minute, -10 * time.Minute, 30 * time.Second, -30 * time.Second, 24 * 365 * time.Hour} {
 		t.Run(by.String(), func(t *testing.T) {
@@ -184,6 +233,7 @@ func TestJumpsOfTheClockMoveNoReading(t *testing.T) {
 				t.Errorf("%+v, want the system's clock after two steps", s)
 			}
 			l.stored()
+			l.counted()
 		})
 	}
 }
@@ -237,6 +287,7 @@ func TestReadingsOfAWrongClockMoveWithIt(t *testing.T) {
 			c.set(l)
 			l.src.more(t, 20)
 			l.stored()
+			l.counted()
 		})
 	}
 }
