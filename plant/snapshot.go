@@ -130,6 +130,11 @@ type GatewayLive struct {
 	StoredRate float64 `json:"stored_per_s"`
 	Gaps       uint64  `json:"gaps"`    // holes in the order of messages, each asked for again
 	Foreign    bool    `json:"foreign"` // an edge node that is not ours: no acknowledgement
+
+	Identity Identity  `json:"identity"`
+	Rivals   *Rivals   `json:"rivals,omitempty"`   // two processes have this name
+	Replaced *Replaced `json:"replaced,omitempty"` // it was installed anew, or put back from a backup
+	Shared   []Shared  `json:"shared,omitempty"`   // machines of which another gateway tells too
 }
 
 // Scorecard is the transformation scorecard: our own index, never an official

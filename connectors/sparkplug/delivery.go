@@ -77,6 +77,8 @@ func appendRebirth(b []byte, now uint64) []byte {
 type command struct {
 	rebirth bool
 	ack     *plant.Acknowledgement
+	session string   // of the process that is meant
+	rival   string   // who else has its name
 	refused []string // names of metrics that somebody wanted to write
 }
 
@@ -101,6 +103,8 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			ack.Through, through = m.bits, m.field == metricFieldLong || m.field == metricFieldInt
 		case metricBeyond:
 			beyond = string(m.bytes)
+		case metricRival:
+			c.rival = valid(string(m.bytes))
 		default:
 			if name == "" {
 				name = "alias " + strconv.FormatUint(m.alias, 10)
@@ -108,6 +112,7 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			c.refused = append(c.refused, name)
 		}
 	}
+	c.session = ack.Session
 	if !through {
 		return c, nil
 	}

@@ -47,6 +47,7 @@ type Edge struct {
 	session  string
 	status   *plant.GatewayStatus
 	receipts receipts
+	rival    rival
 	buf      []byte
 }
 
@@ -146,6 +147,7 @@ type edgeSession struct {
 	hostTime  int64
 	born      bool
 	bornAt    time.Time
+	strange   int              // acknowledgements for another process
 	rebirth   <-chan time.Time // a birth that is due
 	asked     <-chan struct{}  // closed when the broker gives its receipt
 	commands  string           // our NCMD topic
@@ -226,7 +228,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			s.goodbye()
 			return ctx.Err()
 		case <-s.link.lost:
-			return fmt.Errorf("connection to %s lost: %w", s.link.broker, s.link.why)
+			return s.ended()
 		case m := <-s.inbox:
 			err = s.handle(m)
 		case <-s.rebirth:
@@ -270,6 +272,7 @@ func (s *edgeSession) handle(m inbound) error {
 		s.counts.refused.Add(uint64(len(c.refused)))
 		s.log.Warn("command refused: these metrics cannot be written", "metrics", c.refused)
 	}
+	s.heed(&c)
 	if c.ack != nil && s.cfg.Acknowledge == AcknowledgeHost {
 		s.node.Acknowledge(*c.ack)
 	}

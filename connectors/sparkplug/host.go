@@ -194,7 +194,7 @@ func (h *Host) listen(ctx context.Context, l *link) error {
 			}
 			return ctx.Err()
 		case <-l.lost:
-			return fmt.Errorf("connection to %s lost: %w", l.broker, l.why)
+			return &lostError{broker: l.broker, why: l.why}
 		case s := <-h.states:
 			switch {
 			case s.Timestamp > h.birth:

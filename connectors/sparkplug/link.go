@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"sync"
@@ -219,11 +218,6 @@ func (l *link) close() {
 	l.fail(net.ErrClosed)
 }
 
-// alive is how long a session must have lasted for the next delay to begin
-// from nothing again. Shorter ones (two gateways with one name throw each
-// other out) back off like failures.
-const alive = 5 * time.Second
-
 // maxDelay is the longest pause between two attempts.
 const maxDelay = 30 * time.Second
 
@@ -232,7 +226,7 @@ const maxDelay = 30 * time.Second
 // round of all brokers.
 func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(error), serve func(ctx context.Context, broker string) error) {
 	var last string
-	failures := 0
+	var p pace
 	for i := 0; ctx.Err() == nil; i++ {
 		began := time.Now()
 		err := serve(ctx, c.Brokers[i%len(c.Brokers)])
@@ -244,20 +238,24 @@ func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(err
 			log.Warn("not connected", "error", err)
 			last = text
 		}
-		failures++
-		if time.Since(began) >= alive {
-			failures, last = 1, ""
+		wait, fresh := p.next(err, time.Since(began), len(c.Brokers))
+		if fresh {
+			last = ""
 		}
-		sleep(ctx, delay(failures, len(c.Brokers)))
+		if p.brief == briefMany {
+			log.Warn("the broker ends the connection soon after it began, again and again: is another client connected under the same name?")
+		}
+		sleep(ctx, wait)
 	}
 }
 
-func delay(failures, brokers int) time.Duration {
+// delayBound is the longest wait after so many failures in a row.
+func delayBound(failures, brokers int) time.Duration {
 	round := (failures - 1) / brokers
 	if round == 0 {
 		return 0
 	}
-	return rand.N(min(time.Second<<min(round-1, 10), maxDelay))
+	return min(time.Second<<min(round-1, 10), maxDelay)
 }
 
 func sleep(ctx context.Context, d time.Duration) {
