@@ -56,6 +56,7 @@ type historian struct {
 	waiting  int      // readings and batches in the queue
 	wake     chan struct{}
 	sessions map[gatewayKey]*session
+	former   map[gatewayKey][]*session // that may come back, oldest first
 	failing  string     // why the last write failed; "" when it did not
 	since    plant.Time // since when it fails
 
@@ -82,20 +83,38 @@ type session struct {
 }
 
 func newHistorian(h History, log *slog.Logger) *historian {
-	return &historian{history: h, log: log, wake: make(chan struct{}, 1), sessions: map[gatewayKey]*session{}}
+	return &historian{history: h, log: log, wake: make(chan struct{}, 1), sessions: map[gatewayKey]*session{}, former: map[gatewayKey][]*session{}}
 }
 
-// begin opens a gateway's session. All below first is stored.
+// formerKept is how many sessions of a gateway are remembered beside the last.
+// Two processes under one name come back in turn, and must each get on.
+const formerKept = 4
+
+// begin opens a gateway's session, or goes on with it. All below first is
+// stored.
 func (h *historian) begin(gateway gatewayKey, id string, first uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.sessions[gateway]; s != nil && s.id == id {
-		s.stored.Add(plant.Span{From: 0, To: plant.Time(first)})
-		return
+	s := h.sessions[gateway]
+	if s == nil || s.id != id {
+		s = h.resume(gateway, id)
 	}
-	s := &session{gateway: gateway, id: id}
 	s.stored.Add(plant.Span{From: 0, To: plant.Time(first)})
+}
+
+// resume makes a session the gateway's, one that is remembered or a new one.
+func (h *historian) resume(gateway gatewayKey, id string) *session {
+	s := &session{gateway: gateway, id: id}
+	former := h.former[gateway]
+	if i := slices.IndexFunc(former, func(f *session) bool { return f.id == id }); i >= 0 {
+		s, former = former[i], slices.Delete(former, i, i+1)
+	}
+	if was := h.sessions[gateway]; was != nil && was.id != "" {
+		former = append(former, was)
+	}
+	h.former[gateway] = former[max(0, len(former)-formerKept):]
 	h.sessions[gateway] = s
+	return s
 }
 
 // add queues a batch. False: there is no room, the gateway keeps it.

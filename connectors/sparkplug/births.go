@@ -10,7 +10,7 @@ import (
 // edgeDevice is what an Edge has told of one machine.
 type edgeDevice struct {
 	data    string // DDATA topic
-	control uint64 // aliases: control Sequence, +1 Through, +2 From
+	control uint64 // aliases: control Sequence, +1 Through, +2 From, +3 Session
 	signals []edgeSignal
 	index   map[string]int // nil until it is needed
 	born    bool           // DBIRTH was sent since NBIRTH
@@ -128,7 +128,7 @@ func (e *Edge) births(l *link, bd uint8, birth *plant.GatewayBirth) error {
 func (e *Edge) deviceBirth(l *link, b *plant.DeviceBirth) error {
 	d := e.device(b.Machine, b.Signals)
 	e.buf = appendHead(e.buf[:0], now())
-	e.buf = appendSession(e.buf, now(), e.session)
+	e.buf = appendSession(e.buf, now(), d.control+3, e.session)
 	e.buf = d.appendBirth(e.buf, now(), b.Last)
 	if err := e.send(l, topic{kindDBirth, e.cfg.Area, e.cfg.Gateway, b.Machine}.String()); err != nil {
 		return err

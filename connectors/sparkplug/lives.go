@@ -135,19 +135,20 @@ func (m *metric) identify(id *plant.Identity) {
 	}
 }
 
-// appendSession writes whose process a birth is of.
-func appendSession(b []byte, t uint64, session string) []byte {
+// appendSession writes which process is meant. In a DBIRTH it has an alias, as
+// all metrics there.
+func appendSession(b []byte, t, alias uint64, session string) []byte {
 	if session == "" {
 		return b
 	}
-	m := outMetric{name: metricSession, time: t, datatype: typeString, field: metricFieldString, text: session}
+	m := outMetric{name: metricSession, alias: alias, time: t, datatype: typeString, field: metricFieldString, text: session}
 	return m.append(b)
 }
 
 // appendRival writes the NCMD payload that tells a process of another one.
 func appendRival(b []byte, session, rival string, now plant.Time) []byte {
 	t := uint64(now.Milli())
-	b = appendSession(appendHead(b, t), t, session)
+	b = appendSession(appendHead(b, t), t, 0, session)
 	m := outMetric{name: metricRival, time: t, datatype: typeString, field: metricFieldString, text: rival}
 	return m.append(b)
 }
