@@ -36,6 +36,10 @@ const known: [RegExp, string][] = [
   [/^deadband_percent has no effect, every change is told, because (.+): (.+)$/, 'said.norange'],
   [/^the server's queues lost (\d+) values since (.+), most of: (.+)$/, 'said.queues'],
   [/^the server made (publishing|sampling|queue)(.*) in place of (.+)$/, 'said.revised'],
+  [/^two processes speak under the name of gateway (\S+): (.+); and (.+)$/, 'said.rivals'],
+  [/^gateway (\S+) is another installation \((.+)\) than before \((.+)\), which still held \d+ readings$/, 'said.replaced'],
+  [/^gateway (\S+) has an older state of its buffer's folder, or a copy of it \((.+)\); before: (.+)$/, 'said.restored'],
+  [/^machine (\S+) is told of by two gateways: (\S+) and (\S+)$/, 'said.shared'],
   [/^more waits for history than memory may hold; gateways keep the rest$/, 'said.full'],
 ];
 
