@@ -57,8 +57,8 @@ type historian struct {
 	wake     chan struct{}
 	sessions map[gatewayKey]*session
 	former   map[gatewayKey][]*session // that may come back, oldest first
-	failing  string     // why the last write failed; "" when it did not
-	since    plant.Time // since when it fails
+	failing  string                    // why the last write failed; "" when it did not
+	since    plant.Time                // since when it fails
 
 	Stored  uint64 // readings
 	Refused uint64 // batches that did not fit
@@ -107,7 +107,8 @@ func (h *historian) resume(gateway gatewayKey, id string) *session {
 	s := &session{gateway: gateway, id: id}
 	former := h.former[gateway]
 	if i := slices.IndexFunc(former, func(f *session) bool { return f.id == id }); i >= 0 {
-		s, former = former[i], slices.Delete(former, i, i+1)
+		s = former[i]
+		former = slices.Delete(former, i, i+1)
 	}
 	if was := h.sessions[gateway]; was != nil && was.id != "" {
 		former = append(former, was)

@@ -99,7 +99,7 @@ type Twin struct {
 	rules    *rules.Engine
 	notices  map[string]*plant.Notice
 	who      identities
-	tellers  map[string]*teller // by machine
+	tellers  map[string]*teller    // by machine
 	types    map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
 }
 
