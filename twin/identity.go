@@ -40,7 +40,7 @@ type identities struct {
 
 // recognizedLocked tells who a birth is of: a process that is known, the next
 // one of its installation, another installation, or one with an older state of
-// its folder.
+// its folder. A backup that was made since the last start looks like a restart.
 func (t *Twin) recognizedLocked(g *gateway, b *plant.GatewayBirth, now plant.Time) {
 	g.live.Identity = b.Identity
 	t.rivalsLocked(g, b)

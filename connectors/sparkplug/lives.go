@@ -47,10 +47,12 @@ func (l *lives) born(b *plant.GatewayBirth, now plant.Time) (crowded bool) {
 		l.known[i].id, l.known[i].told = b.Identity, max(l.known[i].told, b.Time)
 		return false
 	}
+	if i >= 0 && b.Time <= l.known[i].told {
+		return false // a message that came twice or late: nobody was born afresh
+	}
 	crowded = l.changed != 0 && now.Sub(l.changed) < time.Minute
 	l.changed = now
-	// A message that comes twice or late is not born afresh.
-	if i >= 0 && b.Time > l.known[i].told {
+	if i >= 0 {
 		if l.turns == 0 || now.Sub(l.last) > rivalsLast {
 			l.turns, l.first, l.named = 0, now, false
 		}
@@ -59,7 +61,6 @@ func (l *lives) born(b *plant.GatewayBirth, now plant.Time) (crowded bool) {
 	}
 	one := life{b.Session, b.Identity, b.Time}
 	if i >= 0 {
-		one.told = max(one.told, l.known[i].told)
 		l.known = slices.Delete(l.known, i, i+1)
 	}
 	l.known = append(l.known, one)

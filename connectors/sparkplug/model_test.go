@@ -34,7 +34,8 @@ func modelRange(t *testing.T) (from, to uint64) {
 	return 0, to
 }
 
-// TestDeliveryModel plays out factories that go wrong, each by its seed. What a
+// TestDeliveryModel plays out factories that go wrong, each by its seed: what
+// happens is the seed's, how goroutines take turns within a step is not. What a
 // gateway deletes is in history; one number is one batch; and once all is well
 // again, everything that was made is in history once, under its own time, and
 // the buffers are empty.
@@ -80,7 +81,7 @@ func modelFolder(t *testing.T) string {
 
 func play(t *testing.T, seed uint64, dir string, did map[string]int) {
 	rng := rand.New(rand.NewPCG(seed, 4))
-	w := &world{t: t, rng: rng, dir: dir, takeover: rng.IntN(2) == 0, rough: rng.IntN(3) > 0, did: did}
+	w := &world{t: t, rng: rng, fate: rand.New(rand.NewPCG(seed, 5)), url: "tcp://model:1883", dir: dir, takeover: rng.IntN(2) == 0, rough: rng.IntN(3) > 0, did: did}
 	w.history = &modelHistory{w: w, rows: map[plant.Time]int64{}}
 	w.startTwin()
 	w.startBox(w.newFolder()).connect()
@@ -188,6 +189,7 @@ func (w *world) make(b *box, n int) {
 	for range n {
 		r := modelReading(w.made)
 		w.made++
+		b.given++
 		b.source.rounds <- plant.Round{Readings: []plant.Reading{r}, Through: r.Time}
 	}
 }
@@ -240,17 +242,17 @@ func (w *world) throw(p packet) {
 		w.air = append(w.air, p)
 		return
 	}
-	switch n := w.rng.IntN(100); {
+	switch n := w.fate.IntN(100); {
 	case n < 12:
 		w.note("lost")
 	case n < 20:
 		w.note("repeated")
 		w.air = append(w.air, p)
-		p.wait = w.rng.IntN(12)
+		p.wait = w.fate.IntN(12)
 		w.air = append(w.air, p)
 	case n < 40:
 		w.note("late")
-		p.wait = 1 + w.rng.IntN(12)
+		p.wait = 1 + w.fate.IntN(12)
 		w.air = append(w.air, p)
 	default:
 		w.air = append(w.air, p)

@@ -20,13 +20,15 @@ import (
 	"linetwin/twin"
 )
 
-// world is a factory in a bubble of its own time: real gateways with their
+// world is a factory, mostly in a bubble of its own time: real gateways with their
 // buffers on disk, real edges, a real host and a real twin. Only the network
 // (which loses, repeats, delays and reorders), the device and the database are
 // the test's.
 type world struct {
 	t        *testing.T
-	rng      *rand.Rand
+	rng      *rand.Rand // of what happens
+	fate     *rand.Rand // of messages
+	url      string
 	dir      string
 	takeover bool // one client id: the broker lets one process of a name be
 	rough    bool // messages may be lost, repeated and reordered while connections live
@@ -41,7 +43,6 @@ type world struct {
 	host    *hostSide
 	air     []packet
 	state   []byte // retained STATE
-	trace   []string
 	did     map[string]int
 
 	mu     sync.Mutex
@@ -208,7 +209,7 @@ func (w *world) startTwin() {
 	if err != nil {
 		w.failf("twin: %v", err)
 	}
-	h, err := NewHost(HostConfig{Connection: connection("tcp://model:1883")}, model, quiet())
+	h, err := NewHost(HostConfig{Connection: connection(w.url)}, model, quiet())
 	if err != nil {
 		w.failf("host: %v", err)
 	}
@@ -273,6 +274,7 @@ type box struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}
 	dead    bool
+	given   int // readings
 	session *edgeSession // nil: not connected
 	gone    chan struct{}
 
@@ -312,7 +314,7 @@ func (w *world) startBox(folder string) *box {
 	if b.core, err = core.New(cfg, []core.Device{device}, quiet()); err != nil {
 		w.failf("gateway: %v", err)
 	}
-	b.edge, err = NewEdge(EdgeConfig{Area: "assembly", Gateway: "edge-1", Connection: connection("tcp://model:1883")}, b, quiet())
+	b.edge, err = NewEdge(EdgeConfig{Area: "assembly", Gateway: "edge-1", Connection: connection(w.url)}, b, quiet())
 	if err != nil {
 		w.failf("edge: %v", err)
 	}
