@@ -274,7 +274,7 @@ type box struct {
 	cancel  context.CancelFunc
 	ended   chan struct{}
 	dead    bool
-	given   int // readings
+	given   int          // readings
 	session *edgeSession // nil: not connected
 	gone    chan struct{}
 
