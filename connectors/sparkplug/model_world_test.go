@@ -29,6 +29,7 @@ type world struct {
 	rng      *rand.Rand // of what happens
 	fate     *rand.Rand // of messages
 	url      string
+	ack      string // how edges learn what is delivered; empty: from the host
 	dir      string
 	takeover bool // one client id: the broker lets one process of a name be
 	rough    bool // messages may be lost, repeated and reordered while connections live
@@ -308,13 +309,18 @@ func (w *world) startBox(folder string) *box {
 	cfg := core.DefaultConfig()
 	cfg.Area, cfg.Gateway = "assembly", "edge-1"
 	cfg.Buffer.Folder, cfg.Buffer.MinFreeDisk, cfg.Buffer.Sync = folder, 1, 300*time.Millisecond
-	cfg.Delivery.Resend, cfg.Delivery.Window, cfg.Delivery.Heartbeat = time.Second, 16, 10*time.Second
+	cfg.Delivery.Resend = time.Second
+	if w.ack == AcknowledgeBroker { // as cmd/linetwin does
+		cfg.Delivery.Resend = 10 * time.Minute
+	}
+	cfg.Delivery.Window, cfg.Delivery.Heartbeat = 16, 10*time.Second
 	device := core.Device{Machine: "press", Source: b.source, Signals: []plant.Signal{{Name: "good", Kind: plant.KindInteger}}}
 	var err error
 	if b.core, err = core.New(cfg, []core.Device{device}, quiet()); err != nil {
 		w.failf("gateway: %v", err)
 	}
-	b.edge, err = NewEdge(EdgeConfig{Area: "assembly", Gateway: "edge-1", Connection: connection(w.url)}, b, quiet())
+	wire := EdgeConfig{Area: "assembly", Gateway: "edge-1", Connection: connection(w.url), Acknowledge: w.ack}
+	b.edge, err = NewEdge(wire, b, quiet())
 	if err != nil {
 		w.failf("edge: %v", err)
 	}
@@ -339,7 +345,7 @@ func (b *box) Birth() plant.GatewayBirth {
 // Acknowledge holds what deletes at the edge against history.
 func (b *box) Acknowledge(a plant.Acknowledgement) {
 	b.mu.Lock()
-	if a.Session == b.id {
+	if a.Session == b.id && b.w.ack == "" {
 		b.held(plant.Range{First: b.first, Last: a.Through})
 		for _, r := range a.Beyond {
 			b.held(r)
