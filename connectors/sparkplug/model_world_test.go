@@ -308,7 +308,7 @@ func (w *world) startBox(folder string) *box {
 	b := &box{w: w, folder: folder, source: &modelSource{make(chan plant.Round, 100)}, ended: make(chan struct{}), numbers: map[uint64][]int64{}}
 	cfg := core.DefaultConfig()
 	cfg.Area, cfg.Gateway = "assembly", "edge-1"
-	cfg.Buffer.Folder, cfg.Buffer.MinFreeDisk, cfg.Buffer.Sync = folder, 1, 300*time.Millisecond
+	cfg.Buffer.Folder, cfg.Buffer.MinFreeDisk, cfg.Buffer.Sync = folder, 1, 700*time.Millisecond
 	cfg.Delivery.Resend = time.Second
 	if w.ack == AcknowledgeBroker { // as cmd/linetwin does
 		cfg.Delivery.Resend = 10 * time.Minute
