@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"linetwin/plant"
@@ -155,6 +156,46 @@ func TestRestoredBuffer(t *testing.T) {
 		off()
 	}
 	w.end()
+}
+
+// TestStrangeAcknowledgements: a gateway that goes on hearing acknowledgements
+// for another process has a rival; late ones for the process before it are
+// none.
+func TestStrangeAcknowledgements(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, url: "tcp://model:1883", dir: dir, did: map[string]int{}}
+		w.state = hostState{true, 1}.encode()
+		b := w.startBox(w.newFolder())
+		b.connect()
+		synctest.Wait()
+		hear := func(session string, times int) {
+			for range times {
+				a := plant.Acknowledgement{Session: session, Through: 1}
+				b.session.receive(inbound{topic: b.session.commands, payload: appendAcknowledgement(nil, &a, 1)})
+				synctest.Wait()
+			}
+		}
+		hear("the one before", 20)
+		if b.edge.crowded() {
+			t.Error("late acknowledgements make a rival")
+		}
+		time.Sleep(strangeAfter + time.Second)
+		hear(b.id, 20)
+		hear("another", strangeEnough-1)
+		if b.edge.crowded() {
+			t.Error("two acknowledgements make a rival")
+		}
+		hear("another", 1)
+		if !b.edge.crowded() {
+			t.Error("a rival is not noticed")
+		}
+		time.Sleep(rivalsLast + time.Second)
+		if b.edge.crowded() {
+			t.Error("a rival is never over")
+		}
+		b.stop()
+	})
 }
 
 // TestLives: who is a rival, and who is not.
