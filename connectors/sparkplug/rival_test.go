@@ -171,7 +171,7 @@ func TestStrangeAcknowledgements(t *testing.T) {
 		synctest.Wait()
 		hear := func(session string, times int) {
 			for range times {
-				a := plant.Acknowledgement{Session: session, Through: 1}
+				a := plant.Acknowledgement{Session: session}
 				b.session.receive(inbound{topic: b.session.commands, payload: appendAcknowledgement(nil, &a, 1)})
 				synctest.Wait()
 			}
