@@ -136,6 +136,7 @@ func (h *modelHistory) Chart(context.Context, string, string, plant.Span, int) (
 type modelLedger struct{ twin.Ledger }
 
 func (modelLedger) Alerts(context.Context, plant.Span, bool) ([]plant.Alert, error) { return nil, nil }
+func (modelLedger) Entries(context.Context, uint64) ([]plant.Entry, error)          { return nil, nil }
 func (modelLedger) SaveSignal(context.Context, plant.Signal) error                  { return nil }
 func (modelLedger) Value(context.Context, string) (string, bool, error)             { return "", false, nil }
 func (modelLedger) SetValue(context.Context, string, string) error                  { return nil }
