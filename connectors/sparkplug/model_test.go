@@ -223,10 +223,7 @@ func (w *world) carry() {
 	for _, p := range out {
 		targets := []*box{nil}
 		if t, ok := parseTopic(p.topic); ok && t.kind == kindNCmd {
-			targets = targets[:0]
-			for _, b := range w.boxes { // each that has the name hears it
-				targets = append(targets, b)
-			}
+			targets = w.boxes // each that has the name hears it
 		}
 		for _, to := range targets {
 			q := p
