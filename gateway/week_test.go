@@ -55,8 +55,8 @@ func (h *weekHistory) counts() (old, live int) {
 // weekEvery is how often the machine of an absence is read, and how many such
 // readings a batch has.
 const (
-	weekEvery = 15 * time.Second
-	weekBatch = 8
+	weekEvery = 30 * time.Second
+	weekBatch = 40
 
 	commitEvery = 30 * time.Minute
 )
