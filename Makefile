@@ -38,7 +38,7 @@ $(INFLUXD):
 	GOBIN=$(TOOLS)/bin $(GO) install github.com/influxdata/influxdb/cmd/influxd@v1.8.10
 
 # Foreign programs of other makers that tests talk to.
-PEERS     := sparkplug-payload@1.0.3 modbus-serial@8.0.25 node-opcua@2.165.1
+PEERS     := sparkplug-payload@1.0.3 sparkplug-client@3.2.4 modbus-serial@8.0.25 node-opcua@2.165.1
 NPM_PEERS := $(TOOLS)/npm/.installed
 
 $(NPM_PEERS): Makefile

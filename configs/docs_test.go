@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"linetwin/plant"
 )
 
 // keys gives every key of a settings type, as docs/configuration.md writes it:
@@ -20,6 +22,10 @@ func keys(t reflect.Type, path string, into map[string]bool) {
 	case t.Kind() == reflect.Pointer:
 		keys(t.Elem(), path, into)
 	case t.Kind() == reflect.Slice:
+		if t.Elem() == reflect.TypeFor[plant.Reason]() && strings.HasSuffix(path, ".children") {
+			into[path+"[]"] = true // as its parent
+			return
+		}
 		keys(t.Elem(), path+"[]", into)
 	case t.Kind() == reflect.Map:
 		keys(t.Elem(), path+".<name>", into)

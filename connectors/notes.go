@@ -26,6 +26,7 @@ func Notes(devices []Config) []plant.Fault {
 		}
 	}
 	notes = append(notes, between(devices)...)
+	notes = append(notes, caseNotes(devices)...)
 	return append(notes, loadNotes(devices)...)
 }
 

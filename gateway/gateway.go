@@ -175,6 +175,16 @@ func (g *Gateway) Acknowledge(a plant.Acknowledgement) {
 // acknowledged until then is sent again.
 func (g *Gateway) Linked(online bool) { g.buffer.linked(online) }
 
+// Last gives the last reading of each signal of a machine that has one.
+func (g *Gateway) Last(machine string) []plant.Reading {
+	for _, d := range g.list() {
+		if d.Machine == machine {
+			return d.birth(true).Last
+		}
+	}
+	return nil
+}
+
 // Status gives the gateway's account of itself.
 func (g *Gateway) Status() plant.GatewayStatus {
 	s := plant.GatewayStatus{

@@ -113,6 +113,9 @@ type SignalNow struct {
 	Time    Time    `json:"time"`    // of the last change
 	Through Time    `json:"through"` // known up to here
 	State   string  `json:"state"`   // good, uncertain, stale, bad, never
+	// StaleSince is since when nobody vouches for it: its device or its gateway
+	// went away. 0 while somebody does.
+	StaleSince Time `json:"stale_since"`
 	// Skipped is how often it was not read because its device could not be looked
 	// at in time; see DeviceStatus.
 	Skipped uint64 `json:"skipped"`

@@ -19,10 +19,25 @@ type Stop struct {
 }
 
 // Reason is a node of the tree of reasons, at most three levels deep. Leaves
-// have a loss class.
+// have a loss class: stop (the default), planned_stop or changeover. A stop for
+// a reason counts as of its class.
 type Reason struct {
-	ID       string   `json:"id"`
-	Name     Name     `json:"name"`
-	Class    Class    `json:"class"`
-	Children []Reason `json:"children,omitempty"`
+	ID       string   `json:"id" yaml:"id"`
+	Name     Name     `json:"name" yaml:"name,omitempty"`
+	Class    Class    `json:"class" yaml:"class,omitempty"`
+	Children []Reason `json:"children,omitempty" yaml:"children,omitempty"`
+}
+
+// Loss is what the stops of one kind cost a line: those of one class with one
+// reason and one machine that caused them. Seconds are planned time only, so
+// that all losses of a span sum to its unplanned, planned and small stops.
+type Loss struct {
+	Class   Class   `json:"class"`
+	Small   bool    `json:"small"`            // stops shorter than the threshold
+	Machine string  `json:"machine"`          // that stood by itself; the bottleneck where none was found
+	Reason  string  `json:"reason,omitempty"` // id; "" is unassigned
+	Fault   string  `json:"fault,omitempty"`  // what the machine said, where nobody gave a reason
+	Stops   int64   `json:"stops"`            // that overlap the span
+	Seconds float64 `json:"seconds"`
+	Share   float64 `json:"share"` // of all losses of the list, 0 to 1
 }

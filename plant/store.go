@@ -1,14 +1,5 @@
 package plant
 
-// Refused is a reading that a history store set aside because it cannot be
-// stored: another kind than its signal's, no name, no time. It holds up
-// nothing; somebody should look at it.
-type Refused struct {
-	Reading
-	Why  string `json:"why"`  // what is wrong with it, or what the server said
-	Seen Time   `json:"seen"` // when it was set aside
-}
-
 // MaxBuckets is the most intervals a chart may be divided into.
 const MaxBuckets = 100_000
 

@@ -24,6 +24,7 @@ type GatewayBirth struct {
 type DeviceBirth struct {
 	Machine string
 	Online  bool // false: the device is known but cannot be reached (DDEATH)
+	Since   Time // when its last certificate was sent, by the gateway's clock; 0 where nobody told
 	Signals []Signal
 	Last    []Reading // the last reading of each signal that has one
 }

@@ -3,6 +3,7 @@ package twin
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"linetwin/plant"
@@ -19,7 +20,7 @@ type book struct {
 	calendars map[string][]since[*plant.Schedule]
 	switches  map[string][]since[plant.Switches] // by line
 	orders    map[string][]plant.Order           // by line, by start
-	stops     map[string]plant.StopSaid          // by id
+	stops     map[string][]saidOf                // by machine, by time
 }
 
 type cycleKey struct{ product, machine string }
@@ -42,7 +43,7 @@ func newBook(entries []plant.Entry) *book {
 	b := &book{
 		entries: entries, undone: map[uint64]uint64{},
 		cycles: map[cycleKey][]since[cycle]{}, calendars: map[string][]since[*plant.Schedule]{},
-		switches: map[string][]since[plant.Switches]{}, orders: map[string][]plant.Order{}, stops: map[string]plant.StopSaid{},
+		switches: map[string][]since[plant.Switches]{}, orders: map[string][]plant.Order{}, stops: map[string][]saidOf{},
 	}
 	for i := range entries {
 		if u := entries[i].Undoes; u != 0 {
@@ -70,11 +71,16 @@ func newBook(entries []plant.Entry) *book {
 			}
 		case plant.EntryStop:
 			s, _ := plant.Said[plant.StopSaid](e)
-			b.stops[e.Key] = s
+			if machine, at, ok := cutStop(e.Key); ok {
+				b.stops[machine] = append(b.stops[machine], saidOf{at, e.ID, s})
+			}
 		}
 	}
 	for _, o := range orders {
 		b.orders[o.Line] = append(b.orders[o.Line], o)
+	}
+	for _, all := range b.stops {
+		slices.SortFunc(all, func(a, b saidOf) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.id, b.id)) })
 	}
 	for _, all := range b.orders {
 		slices.SortFunc(all, func(a, b plant.Order) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.ID, b.ID)) })
@@ -193,6 +199,16 @@ func (b *book) order(line string, t plant.Time) (plant.Order, bool) {
 		}
 	}
 	return plant.Order{}, false
+}
+
+// cutStop takes the id of a stop apart.
+func cutStop(key string) (machine string, at plant.Time, ok bool) {
+	machine, start, ok := strings.Cut(key, "@")
+	if !ok {
+		return "", 0, false
+	}
+	t, err := time.Parse(time.RFC3339Nano, start)
+	return machine, plant.At(t), err == nil
 }
 
 // cutKey takes the key of an ideal cycle apart.

@@ -18,6 +18,7 @@ type Config struct {
 	Calendars map[string]plant.Calendar          `yaml:"calendars"`
 	StateMaps map[string]map[string]StateMeaning `yaml:"state_maps,omitempty"` // named maps; "packml" is built in
 	Products  []ProductConfig                    `yaml:"products"`
+	Reasons   []plant.Reason                     `yaml:"reasons,omitempty"` // why lines stop, at most three levels
 	Areas     []AreaConfig                       `yaml:"areas"`
 	// LateAfter: a machine whose data is complete only up to longer ago begins
 	// to count as unknown (default 30s). oee.md 3.3.
@@ -63,6 +64,7 @@ type MachineConfig struct {
 	Counters        map[plant.Role]int     `yaml:"counters,omitempty"` // bits of the counters: 8 to 53
 	PiecesPerCount  int64                  `yaml:"pieces_per_count,omitempty"`
 	Products        map[string]string      `yaml:"products,omitempty"` // value of the product signal -> product id
+	Faults          map[string]string      `yaml:"faults,omitempty"`   // value of the fault signal -> reason
 	Characteristics []CharacteristicConfig `yaml:"characteristics,omitempty"`
 }
 
@@ -109,7 +111,8 @@ func PackML() map[string]StateMeaning {
 
 // Check fills the defaults in and tells everything that is wrong.
 func (c *Config) Check() []plant.Fault {
-	k := &check{cfg: c, machines: map[string]string{}, products: map[string]bool{}, lines: map[string]bool{}}
+	k := &check{cfg: c, machines: map[string]string{}, products: map[string]bool{}, lines: map[string]bool{}, reasonIDs: map[string]bool{}, leaves: map[string]plant.Class{}}
+	k.reasons("reasons", c.Reasons, 1)
 	if c.LateAfter == 0 {
 		c.LateAfter = defaultLateAfter
 	}
@@ -147,6 +150,9 @@ type check struct {
 	machines map[string]string // machine -> key where it is defined
 	products map[string]bool
 	lines    map[string]bool
+
+	reasonIDs map[string]bool
+	leaves    map[string]plant.Class // reasons that a stop may have
 }
 
 func (k *check) add(key, found, allowed string) {
@@ -245,6 +251,7 @@ func (k *check) machine(key string, m *MachineConfig) {
 			k.add(key+".products."+v, p, "one of products: "+list(maps.Keys(k.products)))
 		}
 	}
+	k.faultMap(key, m)
 	for i := range m.Characteristics {
 		at, c := fmt.Sprintf("%s.characteristics[%d]", key, i), &m.Characteristics[i]
 		k.id(at+".id", c.ID)

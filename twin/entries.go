@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -230,12 +231,25 @@ func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
 				continue
 			}
 			a.from = from
-		default:
-			continue // words about a stop change no figures
+		case plant.EntryStop:
+			machine, at, _ := cutStop(e.Key)
+			if m := t.machines[machine]; m == nil || m.line != l {
+				continue
+			}
+			a.from = stopFrom(t.machines[machine], at)
 		}
 		all = append(all, a)
 	}
 	return all
+}
+
+// stopFrom gives where the stop begins that lasts at a time, as far as it is in
+// memory.
+func stopFrom(m *machine, at plant.Time) plant.Time {
+	for _, s := range m.segments(plant.Span{From: at, To: at + 1}) {
+		at = min(at, s.From)
+	}
+	return at
 }
 
 // orderFrom gives the earliest start of an order on a line, as it was and as it
@@ -282,9 +296,13 @@ func (t *Twin) check(e *plant.Entry) []plant.Fault {
 	case plant.EntryOrder:
 		faults = append(faults, t.checkOrder(e)...)
 	case plant.EntryStop:
-		machine, _, ok := strings.Cut(e.Key, "@")
+		machine, _, ok := cutStop(e.Key)
 		if !ok || t.machines[machine] == nil {
-			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "the id of a stop: machine@time of its start"})
+			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "the id of a stop: machine@time of its start; machines: " + strings.Join(t.machineIDs(), ", ")})
+		}
+		s, _ := plant.Said[plant.StopSaid](e)
+		if known := leaves(t.cfg.Reasons, map[string]plant.Class{}); s.Reason != "" && known[s.Reason] == plant.ClassUnknown {
+			faults = append(faults, plant.Fault{Key: "value.reason", Found: s.Reason, Allowed: "a reason without children: " + list(maps.Keys(known))})
 		}
 	}
 	return faults

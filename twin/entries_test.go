@@ -138,6 +138,11 @@ func TestEntriesRestate(t *testing.T) {
 			}
 		}},
 		{"a reason", "press@2026-03-01T23:00:00.000Z", `{"reason": "jam", "comment": "feeder"}`, plant.EntryStop, 0, false, nil},
+		{"a reason of another class", "press@2026-03-01T23:02:00.000Z", `{"reason": "cleaning"}`, plant.EntryStop, 0, true, func(t *testing.T, before, after plant.Figures) {
+			if after.Losses.UnplannedStop != 0 || after.Losses.PlannedStop != 180 || after.Stops != 0 {
+				t.Errorf("stops %+v, were %+v", after.Losses, before.Losses)
+			}
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -189,6 +194,7 @@ func TestEntriesAreChecked(t *testing.T) {
 		{plant.Entry{Kind: plant.EntryStop, Key: "press@x"}, "by: missing"},
 		{plant.Entry{Kind: plant.EntryStop, By: "a"}, "key: missing"},
 		{plant.Entry{Kind: plant.EntryStop, By: "a", Key: "x"}, "key: found x, allowed: the id of a stop"},
+		{plant.Entry{Kind: plant.EntryStop, By: "a", Key: "press@2026-03-01T23:00:00Z", Value: plant.RawJSON(`{"reason": "technical"}`)}, "value.reason: found technical, allowed: a reason without children: cleaning, jam, tool"},
 		{plant.Entry{Kind: plant.EntryStop, By: "a", Key: "press@x", Value: plant.RawJSON(`{"reson": "jam"}`)}, `value: found {"reson": "jam"}, allowed: the value of stop: unknown field "reson"`},
 		{plant.Entry{Kind: plant.EntryIdealCycle, By: "a", Key: "C16/nobody", Value: plant.RawJSON(`{"cycle": "1s"}`)}, "key: found C16/nobody, allowed: product/machine; products: C16"},
 		{plant.Entry{Kind: plant.EntryIdealCycle, By: "a", Key: "C16/press", Value: plant.RawJSON(`{"cycle": "-1s"}`)}, "value.cycle: found -1s"},
@@ -241,5 +247,78 @@ func TestSplitByOrderAndWeek(t *testing.T) {
 	fs, err := w.twin.Figures(context.Background(), "line", plant.Span{From: begin.Add(-200 * time.Hour), To: w.shift.To}, "week")
 	if err != nil || len(fs) != 3 || fs[2].From != plant.At(time.Date(2026, 3, 1, 16, 0, 0, 0, time.UTC)) || fs[0].Week != "2026-W08" {
 		t.Errorf("three weeks in Shanghai: %+v, %v", fs, err)
+	}
+}
+
+// TestLosses: the Pareto of a line's stops sums to the stops of its figures, and
+// reasons come from people, else from the machine's fault.
+func TestLosses(t *testing.T) {
+	r := newRig(t)
+	s := newTeller(r)
+	end := begin.Add(3 * time.Hour)
+	r.setClock(end)
+	// The press is held with fault 17 for 10 minutes, waits for the feed (which
+	// is held with fault 9) for 5, and is held without a fault for 1.
+	told := map[string]map[int]map[string]plant.Value{
+		"press": {30: {"state": plant.Integer(11), "fault": plant.Integer(17)}, 40: {"state": plant.Integer(6), "fault": plant.Integer(0)},
+			60: state(5), 65: state(6), 90: state(11), 91: state(6)},
+		"feed": {59: {"state": plant.Integer(11), "fault": plant.Integer(9)}, 66: {"state": plant.Integer(6), "fault": plant.Integer(0)}},
+	}
+	for n := 0; n <= 180; n++ {
+		for _, m := range []string{"feed", "press", "pack"} {
+			v := told[m][n]
+			if n == 0 {
+				v = map[string]plant.Value{"state": plant.Integer(6), "fault": plant.Integer(0)}
+			}
+			r.twin.Batch(s.batch(m, begin.Add(time.Duration(n)*time.Minute), v))
+		}
+	}
+	span := plant.Span{From: begin, To: end}
+	look := func() ([]plant.Loss, plant.Losses) {
+		losses, err := r.twin.Losses(context.Background(), "line", span)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs, err := r.twin.Figures(context.Background(), "line", span, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return losses, fs[0].Losses
+	}
+	check := func(want []plant.Loss) {
+		t.Helper()
+		got, sums := look()
+		var all float64
+		for i := range got {
+			all += got[i].Seconds
+			got[i].Share = 0
+		}
+		if !reflect.DeepEqual(got, want) || all != sums.UnplannedStop+sums.PlannedStop+sums.SmallStop {
+			t.Errorf("%+v of %g s\nwant %+v of %+v", got, all, want, sums)
+		}
+	}
+	jam := plant.Loss{Class: plant.ClassStop, Machine: "press", Reason: "jam", Stops: 1, Seconds: 600}
+	starved := plant.Loss{Class: plant.ClassStarved, Machine: "feed", Fault: "9", Stops: 1, Seconds: 300}
+	short := plant.Loss{Class: plant.ClassStop, Small: true, Machine: "press", Stops: 1, Seconds: 60}
+	check([]plant.Loss{jam, starved, short})
+	say := func(machine string, minute int, value string) {
+		t.Helper()
+		key := machine + "@" + begin.Add(time.Duration(minute)*time.Minute).String()
+		if _, err := r.twin.Tell(context.Background(), plant.Entry{Kind: plant.EntryStop, Key: key, By: "op", Value: plant.RawJSON(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("feed", 59, `{"reason": "tool"}`) // the cause's reason is the loss's
+	say("press", 90, `{"reason": "tool"}`)
+	say("press", 35, `{"reason": "cleaning", "comment": "said better"}`)
+	starved.Reason, starved.Fault, short.Reason = "tool", "", "tool"
+	jam.Class, jam.Reason = plant.ClassPlannedStop, "cleaning"
+	check([]plant.Loss{jam, starved, short})
+	stops, err := r.twin.Stops(context.Background(), "line", span)
+	if err != nil || len(stops) != 4 {
+		t.Fatalf("%d stops, %v", len(stops), err)
+	}
+	if first := stops[3]; first.Reason != "cleaning" || first.Comment != "said better" || first.Fault != "17" || first.Class != plant.ClassPlannedStop {
+		t.Errorf("%+v", first)
 	}
 }

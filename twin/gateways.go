@@ -37,6 +37,9 @@ func (g *gateway) born(b plant.GatewayBirth, now plant.Time) {
 		g.session, g.backlogFrom, g.backlogTo, g.most = b.Session, 0, 0, 0
 	}
 	g.live.Area, g.live.Version, g.live.Foreign = b.Area, b.Version, b.Session == ""
+	if g.live.Foreign {
+		g.live.Devices = foreignDevices(&b)
+	}
 	g.live.LastSeen, g.changed = now, true
 }
 

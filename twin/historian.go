@@ -3,6 +3,7 @@ package twin
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -31,10 +32,9 @@ type Acknowledger interface {
 }
 
 const (
-	historyQueueMax   = 400_000          // readings that wait for history in memory; more stays with the gateways
-	historyWriteMax   = 20_000           // readings of one write
-	historyRetryMax   = 30 * time.Second // longest pause after a failed write
-	historyRetryFirst = 250 * time.Millisecond
+	// Readings that wait for history in memory; more stays with the gateways.
+	liveQueueMax    = 400_000
+	backlogQueueMax = 200_000
 
 	// A trickle is gathered for a moment before it is written: a store that
 	// syncs each write to disk then does so a few times a second, not for each
@@ -43,26 +43,30 @@ const (
 	historyEnough = 5_000 // readings that are written at once
 )
 
-// historian writes what came in to history, in the order in which it came,
-// and acknowledges it when it is stored. When history is slow or away it
-// keeps a bounded queue; what does not fit is left to the gateways, which
-// send it again because nobody acknowledges it.
+// historian writes what came in to history and acknowledges it when it is
+// stored. What is live and what comes late wait in two lanes, so that a
+// backlog of hours holds up nobody who looks at the last minute; each lane
+// keeps the order in which it came. When history is slow or away the lanes
+// fill up to a bound; what does not fit is left to the gateways, which send it
+// again because nobody acknowledges it.
 type historian struct {
 	history History
 	log     *slog.Logger
+	random  func() float64 // from [0, 1): jitter of pauses
 
 	mu       sync.Mutex
-	queue    []queued // front is being written
-	waiting  int      // readings and batches in the queue
-	wake     chan struct{}
+	live     *lane
+	backlog  *lane
 	sessions map[gatewayKey]*session
 	former   map[gatewayKey][]*session // that may come back, oldest first
-	failing  string                    // why the last write failed; "" when it did not
-	since    plant.Time                // since when it fails
+	owed     []*session                // to be told again what is stored
+	owing    chan struct{}
+	quiet    time.Time  // the store asks to be left alone until then
+	failing  string     // why the last write failed; "" when it did not
+	since    plant.Time // since when it fails, or does not
+	was      string     // what the last failure was, when it is over
 
-	Stored  uint64 // readings
-	Refused uint64 // batches that did not fit
-	Failed  uint64 // writes
+	counts plant.HistoryLive // only the counters that lanes do not have
 }
 
 // queued is a batch with the session that it came in. A number counts only
@@ -75,15 +79,19 @@ type queued struct {
 // gatewayKey names a gateway: its name is unique in its area only.
 type gatewayKey struct{ area, name string }
 
-// session is what is stored of one life of one gateway process.
+// session is what came of one life of one gateway process.
 type session struct {
 	gateway gatewayKey
 	id      string
 	stored  plant.Spans // sequence numbers, as [n, n+1)
+	held    plant.Spans // those that are stored or wait here
+	owed    bool        // is in historian.owed
 }
 
 func newHistorian(h History, log *slog.Logger) *historian {
-	return &historian{history: h, log: log, wake: make(chan struct{}, 1), sessions: map[gatewayKey]*session{}, former: map[gatewayKey][]*session{}}
+	return &historian{history: h, log: log, random: rand.Float64,
+		live: newLane("live", liveQueueMax), backlog: newLane("backlog", backlogQueueMax),
+		sessions: map[gatewayKey]*session{}, former: map[gatewayKey][]*session{}, owing: make(chan struct{}, 1)}
 }
 
 // formerKept is how many sessions of a gateway are remembered beside the last.
@@ -99,7 +107,9 @@ func (h *historian) begin(gateway gatewayKey, id string, first uint64) {
 	if s == nil || s.id != id {
 		s = h.resume(gateway, id)
 	}
-	s.stored.Add(plant.Span{From: 0, To: plant.Time(first)})
+	below := plant.Span{From: 0, To: plant.Time(first)}
+	s.stored.Add(below)
+	s.held.Add(below)
 }
 
 // resume makes a session the gateway's, one that is remembered or a new one.
@@ -118,25 +128,46 @@ func (h *historian) resume(gateway gatewayKey, id string) *session {
 	return s
 }
 
-// add queues a batch. False: there is no room, the gateway keeps it.
+// add queues a batch. False: there is no room, the gateway keeps it. What is
+// stored already is acknowledged once more, for that word may have got lost;
+// what waits already is not queued twice.
 func (h *historian) add(b *plant.Batch) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.waiting+len(b.Readings) > historyQueueMax && len(h.queue) > 0 {
-		h.Refused++
-		return false
-	}
 	q := queued{batch: b}
+	number := plant.Span{From: plant.Time(b.Sequence), To: plant.Time(b.Sequence) + 1}
 	if b.Sequence != 0 {
 		q.session = h.sessions[gatewayKey{b.Area, b.Gateway}]
 	}
-	h.queue = append(h.queue, q)
-	h.waiting += len(b.Readings) + 1
-	select {
-	case h.wake <- struct{}{}:
-	default:
+	if s := q.session; s != nil && s.held.Covers(number) {
+		h.counts.Repeated++
+		if !s.owed && s.stored.Covers(number) {
+			s.owed = true
+			h.owed = append(h.owed, s)
+			signal(h.owing)
+		}
+		return true
+	}
+	l := h.live
+	if b.Historical {
+		l = h.backlog
+	}
+	if !l.push(q) {
+		h.counts.Refused++
+		return false
+	}
+	if q.session != nil {
+		q.session.held.Add(number)
 	}
 	return true
+}
+
+// signal wakes who waits at a channel of one place.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // unstored gives the batches of a machine that history does not have yet.
@@ -144,9 +175,11 @@ func (h *historian) unstored(machine string) []*plant.Batch {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var bs []*plant.Batch
-	for _, q := range h.queue {
-		if q.batch.Machine == machine {
-			bs = append(bs, q.batch)
+	for _, l := range []*lane{h.backlog, h.live} {
+		for _, q := range l.queue {
+			if q.batch.Machine == machine {
+				bs = append(bs, q.batch)
+			}
 		}
 	}
 	return bs
@@ -159,83 +192,22 @@ func (h *historian) state() (string, plant.Time) {
 	return h.failing, h.since
 }
 
-// run writes until ctx ends. What is queued then is not acknowledged and stays
-// with the gateways.
-func (h *historian) run(ctx context.Context, acks Acknowledger, now func() plant.Time) error {
-	pause := time.Duration(0)
-	var batches []*plant.Batch
-	for {
-		if h.trickles() && !sleep(ctx, historyGather) {
-			return nil
-		}
-		front := h.next()
-		batches = batches[:0]
-		for _, q := range front {
-			batches = append(batches, q.batch)
-		}
-		if len(batches) == 0 {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-h.wake:
-			}
-			continue
-		}
-		if err := h.history.Write(ctx, batches); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			pause = min(max(2*pause, historyRetryFirst), historyRetryMax)
-			h.note(err.Error(), now())
-			if !sleep(ctx, pause) {
-				return nil
-			}
-			continue
-		}
-		if pause != 0 {
-			pause = 0
-			h.note("", now())
-		}
-		h.done(front, acks)
-	}
-}
-
-// trickles tells whether something waits, but little.
-func (h *historian) trickles() bool {
+// status tells how writing goes.
+func (h *historian) status() plant.HistoryLive {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.queue) > 0 && h.waiting < historyEnough
+	s := h.counts
+	s.Failing, s.Since, s.Was = h.failing, h.since, h.was
+	s.Live, s.Backlog = h.live.status(), h.backlog.status()
+	return s
 }
 
-// sleep waits for d; false when ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
-}
-
-// next gives the front of the queue without taking it off.
-func (h *historian) next() []queued {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n, readings := 0, 0
-	for n < len(h.queue) && (n == 0 || readings+len(h.queue[n].batch.Readings) <= historyWriteMax) && n < historyWriteMax {
-		readings += len(h.queue[n].batch.Readings)
-		n++
-	}
-	return h.queue[:n:n]
-}
-
-// done takes the written batches off and acknowledges them.
+// done acknowledges what was written.
 func (h *historian) done(front []queued, acks Acknowledger) {
 	h.mu.Lock()
 	var touched []*session
 	for _, q := range front {
-		h.Stored += uint64(len(q.batch.Readings))
-		h.waiting -= len(q.batch.Readings) + 1
+		h.counts.Stored += uint64(len(q.batch.Readings))
 		if s := q.session; s != nil {
 			n := plant.Time(q.batch.Sequence)
 			s.stored.Add(plant.Span{From: n, To: n + 1})
@@ -244,20 +216,44 @@ func (h *historian) done(front []queued, acks Acknowledger) {
 			}
 		}
 	}
-	h.queue = h.queue[len(front):]
-	if len(h.queue) == 0 {
-		h.queue = nil
-	}
+	h.mu.Unlock()
+	h.tell(touched, acks)
+}
+
+// tell acknowledges what is stored of sessions that are not over.
+func (h *historian) tell(sessions []*session, acks Acknowledger) {
+	h.mu.Lock()
 	var out []plant.Acknowledgement
-	for _, s := range touched {
+	for _, s := range sessions {
 		if h.sessions[s.gateway] == s {
 			out = append(out, s.acknowledgement())
 		}
 	}
 	h.mu.Unlock()
 	for _, a := range out {
-		// An acknowledgement that gets lost is made good by the next one.
+		// An acknowledgement that gets lost is made good by the next one, or
+		// when the gateway sends again what it was for.
 		_ = acks.Acknowledge(a)
+	}
+}
+
+// repeat acknowledges again, where gateways sent what is stored, until ctx
+// ends.
+func (h *historian) repeat(ctx context.Context, acks Acknowledger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.owing:
+		}
+		h.mu.Lock()
+		owed := h.owed
+		h.owed = nil
+		for _, s := range owed {
+			s.owed = false
+		}
+		h.mu.Unlock()
+		h.tell(owed, acks)
 	}
 }
 
@@ -276,23 +272,4 @@ func (s *session) acknowledgement() plant.Acknowledgement {
 		a.Beyond = append(a.Beyond, plant.Range{First: uint64(r.From), Last: uint64(r.To) - 1})
 	}
 	return a
-}
-
-func (h *historian) note(failure string, at plant.Time) {
-	h.mu.Lock()
-	was := h.failing
-	h.failing = failure
-	if failure != "" {
-		h.Failed++
-	}
-	if (was == "") != (failure == "") {
-		h.since = at
-	}
-	h.mu.Unlock()
-	switch {
-	case failure == "":
-		h.log.Info("history stores again")
-	case was != failure:
-		h.log.Warn("history does not store; the gateways keep the data", "error", failure)
-	}
 }

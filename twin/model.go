@@ -15,7 +15,8 @@ type line struct {
 	cfg        *LineConfig
 	calendar   *plant.Schedule // as the settings say; shifts gives what holds
 	book       *atomic.Pointer[book]
-	machines   []*machine // in the order of flow, then the rest
+	reasons    map[string]plant.Class // that stops may have
+	machines   []*machine             // in the order of flow, then the rest
 	bottleneck *machine
 	last       *machine // of the flow: its good pieces are the line's
 	names      map[string]plant.Name
@@ -51,7 +52,7 @@ type tailed struct {
 }
 
 func newLine(cfg *Config, area string, lc *LineConfig, said *atomic.Pointer[book]) (*line, error) {
-	l := &line{area: area, cfg: lc, book: said, names: map[string]plant.Name{}, published: map[plant.Time]published{}}
+	l := &line{area: area, cfg: lc, book: said, reasons: leaves(cfg.Reasons, map[string]plant.Class{}), names: map[string]plant.Name{}, published: map[plant.Time]published{}}
 	cal := cfg.Calendars[lc.Calendar]
 	var err error
 	if l.calendar, err = cal.Compile(); err != nil {

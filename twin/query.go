@@ -230,7 +230,7 @@ func (t *Twin) Timeline(ctx context.Context, id string, span plant.Span) (plant.
 	}
 	for _, m := range l.machines {
 		row := plant.MachineTimeline{Machine: m.cfg.ID, Name: m.cfg.Name, Segments: []plant.Segment{}}
-		for _, s := range from(m, span).Segments {
+		for _, s := range l.classed(m, from(m, span).Segments) {
 			s.Small = s.Class.Down() && s.Length() < l.smallStop(s.From)
 			row.Segments = append(row.Segments, layCalendar(s, tl.Shifts)...)
 		}
@@ -283,22 +283,16 @@ func (t *Twin) Stops(ctx context.Context, id string, span plant.Span) ([]plant.S
 	}
 	stops := []plant.Stop{}
 	for _, m := range l.machines {
-		for _, s := range from(m, span).Segments {
+		for _, s := range l.classed(m, from(m, span).Segments) {
 			if s.Class == plant.ClassRun || s.Class == plant.ClassUnknown || s.Class == plant.ClassNotScheduled {
 				continue
 			}
+			said := l.told(m, &s)
 			stop := plant.Stop{
 				ID: m.cfg.ID + "@" + s.From.String(), Line: l.cfg.ID, Machine: m.cfg.ID, Span: s.Span, Open: s.Open,
-				Class: s.Class, Small: s.Class.Down() && s.Length() < l.smallStop(s.From), Fault: s.Fault,
+				Class: s.Class, Small: s.Class.Down() && s.Length() < l.smallStop(s.From), Fault: s.Fault, Reason: said.Reason, Comment: said.Comment,
 			}
-			at := plant.Span{From: s.From, To: s.From + 1}
-			if c := l.cause(m.cfg.ID, s.Class, func(o *machine) (plant.Class, bool) {
-				ss := from(o, at).Segments
-				if len(ss) == 0 {
-					return plant.ClassUnknown, false
-				}
-				return ss[len(ss)-1].Class, true
-			}); c != nil && c != m {
+			if c, _ := l.causeAt(from, m, &s); c != nil {
 				stop.Cause = c.cfg.ID
 			}
 			stops = append(stops, stop)
@@ -359,6 +353,12 @@ func (t *Twin) signalLocked(id string, n *signalNow, now plant.Time) plant.Signa
 		s.State = "stale"
 	default:
 		s.State = n.last.Quality.String()
+	}
+	if stands := t.standings[id]; stands != nil && stands.stale != 0 && n.last.Time != 0 {
+		s.StaleSince = stands.stale
+		if s.State != plant.Bad.String() { // that it is bad says more
+			s.State = "stale"
+		}
 	}
 	return s
 }

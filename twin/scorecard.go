@@ -89,7 +89,7 @@ func (t *Twin) scoreInput(sources map[*line]source, span plant.Span, now plant.T
 		in.total.Add(w)
 		for i, m := range l.machines {
 			ms := machineScore{m: m, window: m.windowFrom(from, cut), first: i == 0}
-			for _, s := range from(m, cut).Segments {
+			for _, s := range l.classed(m, from(m, cut).Segments) {
 				switch {
 				case s.Open || !cut.Has(s.From):
 				case s.Class == plant.ClassStop && s.Length() >= l.smallStop(s.From):

@@ -30,6 +30,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 	for i := range b.Devices {
 		d := &b.Devices[i]
 		t.introducedLocked(d)
+		t.standsLocked(gatewayKey{b.Area, b.Gateway}, d, now)
 		if m := t.machines[d.Machine]; m != nil {
 			if d.Online || m.gateway == "" { // it may have moved to another gateway
 				m.gateway = b.Gateway
@@ -111,6 +112,7 @@ func (t *Twin) Death(area, gateway string, at plant.Time) {
 	}
 	g.died(now)
 	t.wentLocked(gatewayKey{area, gateway}, g.live.Waiting)
+	t.leftLocked(gatewayKey{area, gateway}, now)
 }
 
 // Status takes a gateway's account of itself.
@@ -130,10 +132,7 @@ func (t *Twin) Batch(b *plant.Batch) {
 	if m := t.machines[b.Machine]; m != nil { // the map is never changed
 		b.Line = m.line.cfg.ID
 	}
-	if !t.hist.add(b) {
-		// The gateway keeps it and sends it again; it is applied all the same.
-		t.notice("history", "more waits for history than memory may hold; gateways keep the rest")
-	}
+	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	t.mu.Lock()
 	t.gatewayLocked(b.Area, b.Gateway).got(b, now)
 	t.toldLocked(b, now)

@@ -53,6 +53,7 @@ func (t *Twin) showLines(all bool) {
 
 // slowTick does once a second what need not be at once.
 func (t *Twin) slowTick() {
+	t.tellHistory()
 	now := t.now()
 	var alerts []plant.Alert
 	var gateways []plant.GatewayLive

@@ -90,17 +90,18 @@ type Twin struct {
 	said    atomic.Pointer[book]
 	telling sync.Mutex // held while an entry is checked and appended
 
-	mu       sync.RWMutex
-	lines    []*line
-	lineByID map[string]*line
-	machines map[string]*machine
-	gateways map[gatewayKey]*gateway
-	signals  map[string]map[string]*signalNow // machine -> signal
-	rules    *rules.Engine
-	notices  map[string]*plant.Notice
-	who      identities
-	tellers  map[string]*teller    // by machine
-	types    map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
+	mu        sync.RWMutex
+	lines     []*line
+	lineByID  map[string]*line
+	machines  map[string]*machine
+	gateways  map[gatewayKey]*gateway
+	signals   map[string]map[string]*signalNow // machine -> signal
+	rules     *rules.Engine
+	notices   map[string]*plant.Notice
+	who       identities
+	tellers   map[string]*teller    // by machine
+	standings map[string]*standing  // by machine
+	types     map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
 }
 
 // New makes a twin of the site in cfg, which Check has found right.
@@ -116,7 +117,7 @@ func New(cfg Config, opts Options) (*Twin, error) {
 		cfg: cfg, opts: opts, log: opts.Log, zone: zone,
 		hist: newHistorian(opts.History, opts.Log), live: newBroadcaster(), pending: &alertBook{}, loaded: make(chan struct{}),
 		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[gatewayKey]*gateway{},
-		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{},
+		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{}, standings: map[string]*standing{},
 		who: identities{by: map[gatewayKey]kept{}}, tellers: map[string]*teller{},
 	}
 	t.said.Store(newBook(nil))

@@ -35,6 +35,7 @@ func siteConfig(t testing.TB) twin.Config {
 	machine := func(id string) twin.MachineConfig {
 		return twin.MachineConfig{ID: id, Roles: map[plant.Role]string{
 			plant.RoleState: "state", plant.RoleGood: "good", plant.RoleReject: "reject", plant.RoleFault: "fault"},
+			Faults:   map[string]string{"17": "jam"},
 			Counters: map[plant.Role]int{plant.RoleGood: 16}}
 	}
 	usl := 10.0
@@ -47,6 +48,7 @@ func siteConfig(t testing.TB) twin.Config {
 			{Name: "late", Start: "14:00", Length: 8 * time.Hour}, {Name: "night", Start: "22:00", Length: 8 * time.Hour}}}},
 		Products: []twin.ProductConfig{{ID: "C16", IdealCycle: map[string]time.Duration{"press": 2 * time.Second, "pack": 2 * time.Second, "feed": time.Second}},
 			{ID: "C32", IdealCycle: map[string]time.Duration{"press": 3 * time.Second}}},
+		Reasons: []plant.Reason{{ID: "technical", Children: []plant.Reason{{ID: "jam"}, {ID: "tool"}}}, {ID: "cleaning", Class: plant.ClassPlannedStop}},
 		Areas: []twin.AreaConfig{{ID: area, Lines: []twin.LineConfig{{ID: "line", Calendar: "three", Flow: []string{"feed", "press", "pack"},
 			Bottleneck: "press", Product: "C16", Machines: []twin.MachineConfig{machine("feed"), press, machine("pack")}}}}},
 	}

@@ -115,7 +115,7 @@ func (l *line) windowFrom(from source, span plant.Span) plant.Window {
 // of the bottleneck knows of the pieces that the last machine made in it.
 // oee.md 3.3.
 func (l *line) segments(from source, span plant.Span, good []plant.Pieces) []plant.Segment {
-	times := from(l.bottleneck, span).Segments
+	times := l.classed(l.bottleneck, from(l.bottleneck, span).Segments)
 	if l.last == l.bottleneck {
 		return times
 	}
@@ -191,10 +191,11 @@ func (m *machine) windowFrom(from source, span plant.Span) plant.Window {
 	}
 	past := from(m, span)
 	made := m.line.attributed(within(past.Pieces, span))
+	times := m.line.classed(m, past.Segments)
 	var w plant.Window
 	for _, part := range m.line.ruledParts(span) {
 		part.Ideal = m.track.model.Ideal
-		w.Add(Tally(part.Span, past.Segments, made, m.line.plannedShifts(part.Span, part.noOrder), part.TallyRules))
+		w.Add(Tally(part.Span, times, made, m.line.plannedShifts(part.Span, part.noOrder), part.TallyRules))
 	}
 	return w
 }

@@ -39,6 +39,7 @@ func (s *Server) register(api huma.API) {
 	s.registerAlerts(api)
 	s.registerEntries(api)
 	s.registerEvents(api)
+	s.registerQuarantine(api)
 
 	huma.Register(api, get("gateways", "/gateways", "Gateways and their devices", "Link, data age, buffer, lag and clock of each gateway that was ever seen."),
 		func(context.Context, *struct{}) (*body[[]plant.GatewayLive], error) {
@@ -114,6 +115,22 @@ func (s *Server) registerLines(api huma.API) {
 				return nil, s.failed(ctx, "read the stops of line "+in.Line, err, s.noLine(in.Line))
 			}
 			return list(stops), nil
+		})
+	huma.Register(api, get("losses", "/lines/{line}/losses", "What stops cost a line", "Stops of the line's bottleneck by class, the machine that caused them and the reason, the greatest first. Seconds are of planned time. Without from, the last 8 hours; at most 92 days."),
+		func(ctx context.Context, in *LineSpanInput) (*body[[]plant.Loss], error) {
+			span, err := s.lineSpan(in, 8*time.Hour, 92*day)
+			if err != nil {
+				return nil, err
+			}
+			losses, err := s.from.Losses.Losses(ctx, in.Line, span)
+			if err != nil {
+				return nil, s.failed(ctx, "sum the losses of line "+in.Line, err, s.noLine(in.Line))
+			}
+			return list(losses), nil
+		})
+	huma.Register(api, get("reasons", "/reasons", "Why lines stop", "The tree of reasons; a stop may have one without children."),
+		func(context.Context, *struct{}) (*body[[]plant.Reason], error) {
+			return list(s.from.Losses.Reasons()), nil
 		})
 }
 

@@ -55,6 +55,9 @@ func TestProblems(t *testing.T) {
 		{"no parameters", "GET", "/api/v1/lines?a=1", "", 400, `query.a: unknown parameter, allowed: no parameters`},
 		{"given twice", "GET", "/api/v1/alerts?open=true&open=false", "", 400, `query.open: given 2 times, allowed: once`},
 		{"unknown alert", "POST", "/api/v1/alerts/none/acknowledge", `{"by":"li"}`, 404, `no alert "none"; open ones are at /api/v1/alerts?open=true`},
+		{"a name without a signal", "POST", "/api/v1/quarantine/retry", `{"as":"x"}`, 422, `body.signal: missing, allowed: the signal whose readings are to be stored as "x"`},
+		{"a bad name", "POST", "/api/v1/quarantine/retry", `{"signal":"good","as":"a b"}`, 422, `body.as: found "a b", allowed: an identifier: 1 to 64 of a-z A-Z 0-9 _ -`},
+		{"too many refused", "GET", "/api/v1/quarantine/readings?limit=0", "", 400, `query.limit: found "0", allowed: a whole number from 1 to 100000`},
 		{"nobody", "POST", "/api/v1/alerts/none/acknowledge", `{"by":""}`, 422, `validation failed`},
 		{"no body", "POST", "/api/v1/alerts/none/acknowledge", "", 400, `request body is required`},
 		{"broken body", "POST", "/api/v1/alerts/none/acknowledge", `{"by`, 400, `validation failed`},
@@ -115,6 +118,8 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/gateways", []string{`[{"area":"assembly","gateway":"edge-1"`, `"link":"stale"`, `"foreign":true`}},
 		{"/api/v1/scorecard", []string{`{"from":"2026-02-23T04:34:56.000Z"`, `"source":"missing"`}},
 		{"/api/v1/session", []string{`{"actions":true}`}},
+		{"/api/v1/lines/mcb-a/losses", []string{`[{"class":"stop","small":false,"machine":"a-riveting","reason":"jam","stops":3,"seconds":1500,"share":0.75}`}},
+		{"/api/v1/reasons", []string{`"id":"technical"`, `"children":[{"id":"jam","name":{"en":"Jam","zh":"卡料"},"class":"stop"}]`}},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			s, _ := serve(t)
@@ -270,7 +275,8 @@ func TestOpenAPI(t *testing.T) {
 		"/api/v1/machines/{machine}/signals": {"machine"}, "/api/v1/machines/{machine}/readings": {"machine", "from", "to", "signal", "points"},
 		"/api/v1/alerts": {"from", "to", "open"}, "/api/v1/alerts/{id}/acknowledge": {"id"}, "/api/v1/gateways": {},
 		"/api/v1/scorecard": {"from", "to"}, "/api/v1/events": {"line", "machine"}, "/api/v1/session": {},
-		"/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
+		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
+		"/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
 	}
 	manual, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
 	if err != nil {

@@ -61,6 +61,20 @@ func (f *fixture) Preview(e plant.Entry) ([]plant.Effect, error) {
 	return []plant.Effect{{Line: "mcb-a", Shift: e.From, After: &figures}}, nil
 }
 
+func (f *fixture) Losses(_ context.Context, line string, _ plant.Span) ([]plant.Loss, error) {
+	return []plant.Loss{
+		{Class: plant.ClassStop, Machine: "a-riveting", Reason: "jam", Stops: 3, Seconds: 1500, Share: 0.75},
+		{Class: plant.ClassStarved, Small: true, Machine: "a-welding", Fault: "7", Stops: 9, Seconds: 500, Share: 0.25},
+	}, nil
+}
+
+func (f *fixture) Reasons() []plant.Reason {
+	return []plant.Reason{
+		{ID: "technical", Name: name("Technical", "技术"), Children: []plant.Reason{{ID: "jam", Name: name("Jam", "卡料"), Class: plant.ClassStop}}},
+		{ID: "cleaning", Name: name("Cleaning", "清洁"), Class: plant.ClassPlannedStop},
+	}
+}
+
 func (f *fixture) Results(_ context.Context, since plant.Time, most int) ([]plant.Result, error) {
 	shift := since.Add(-8 * time.Hour)
 	all := []plant.Result{

@@ -46,6 +46,13 @@ type Alerts interface {
 	Acknowledge(ctx context.Context, id, who string) (plant.Alert, error)
 }
 
+// Losses tells what stops cost and why lines stop.
+type Losses interface {
+	// Losses gives what the stops of a line cost it in span, the greatest first.
+	Losses(ctx context.Context, line string, span plant.Span) ([]plant.Loss, error)
+	Reasons() []plant.Reason
+}
+
 // Entries gives and takes what people and other systems say.
 type Entries interface {
 	// Entries gives what was said of a kind and key, the newest first; empty
@@ -76,14 +83,16 @@ type Scorecard interface {
 // Sources is what a Server shows. Metrics and Ready may be nil: without
 // metrics /metrics is not found, without Ready the server is always ready.
 type Sources struct {
-	Plant     Plant
-	Signals   Signals
-	Alerts    Alerts
-	Live      Live
-	Scorecard Scorecard
-	Entries   Entries
-	Metrics   http.Handler
-	Ready     func() (ok bool, why []string) // why names what is not ready
+	Plant      Plant
+	Signals    Signals
+	Alerts     Alerts
+	Live       Live
+	Scorecard  Scorecard
+	Losses     Losses
+	Entries    Entries
+	Quarantine Quarantine
+	Metrics    http.Handler
+	Ready      func() (ok bool, why []string) // why names what is not ready
 }
 
 // missing names the sources that are not there.
@@ -94,7 +103,8 @@ func (s *Sources) missing() []string {
 		nil  bool
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
-		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"entries", s.Entries == nil},
+		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"entries", s.Entries == nil},
+		{"quarantine", s.Quarantine == nil},
 	} {
 		if x.nil {
 			names = append(names, x.name)

@@ -71,6 +71,7 @@ func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.Wire.Folder = cfg.Config.Buffer.Folder
 	edge, err := sparkplug.NewEdge(cfg.Wire, core, log)
 	if err != nil {
 		return nil, fmt.Errorf("wire: %w", err)

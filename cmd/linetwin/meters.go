@@ -15,7 +15,7 @@ import (
 // meters shows a twin's figures to Prometheus. They are taken from the same
 // snapshot as the pages, so both agree.
 type meters struct {
-	live interface{ Snapshot() plant.Snapshot }
+	live liveTwin
 
 	quarantined func() int64
 
@@ -38,8 +38,14 @@ func (m *meters) hostStats() func() sparkplug.Stats {
 
 func newMeters() *meters { return &meters{quarantined: func() int64 { return 0 }} }
 
+// liveTwin is what is read of a model.
+type liveTwin interface {
+	Snapshot() plant.Snapshot
+	History() plant.HistoryLive
+}
+
 // handler serves the figures of a model.
-func (m *meters) handler(live interface{ Snapshot() plant.Snapshot }) http.Handler {
+func (m *meters) handler(live liveTwin) http.Handler {
 	m.live = live
 	r := prometheus.NewRegistry()
 	r.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -58,6 +64,7 @@ type meterDescs struct {
 	batches, readings, gaps, refused               *prometheus.Desc
 	quarantined                                    *prometheus.Desc
 	rivals, shared                                 *prometheus.Desc
+	history                                        historyDescs
 }
 
 func descs() meterDescs {
@@ -86,6 +93,7 @@ func descs() meterDescs {
 		gaps:          desc("wire_gaps_total", "messages missing by sequence number"),
 		refused:       desc("wire_refused_total", "messages dropped or not understood", "reason"),
 		quarantined:   desc("history_quarantined_total", "readings that history refused and set aside"),
+		history:       newHistoryDescs(),
 	}
 }
 
@@ -141,6 +149,7 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		gauge(d.alerts, float64(n), string(severity))
 	}
 	count(d.quarantined, uint64(m.quarantined()))
+	d.history.collect(m.live.History(), gauge, count)
 	host := m.hostStats()
 	if host == nil {
 		return

@@ -53,6 +53,7 @@ type twinRole struct {
 	web    *web.Server
 	meters *meters
 	stores []io.Closer
+	aside  retrier
 
 	background []func(context.Context) error // what the stores do beside
 }
@@ -87,7 +88,7 @@ func (t *twinRole) open(ctx context.Context) error {
 		}
 	}
 	t.web, err = web.New(cfg.Web, web.Sources{
-		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Entries: t.model,
+		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Entries: t.model, Quarantine: t.aside,
 		Metrics: t.meters.handler(t.model), Ready: t.model.Ready,
 	}, version, log)
 	if err != nil {
@@ -103,7 +104,13 @@ func (t *twinRole) openHistory(ctx context.Context) (twin.History, error) {
 			return nil, fmt.Errorf("history: %w", err)
 		}
 		t.stores = append(t.stores, h)
-		t.meters.quarantined = h.Quarantined
+		aside, err := sqlite.OpenAside(ctx, c.Quarantine)
+		if err != nil {
+			return nil, fmt.Errorf("history.influxdb.quarantine: %w", err)
+		}
+		t.stores = append(t.stores, aside)
+		h.KeepAside(aside)
+		t.aside, t.meters.quarantined = retrier{aside, h.Write}, h.Quarantined
 		if err := h.Ping(ctx); err != nil {
 			// It may come up later: the gateways keep the data until then.
 			t.log.Warn("history is not there yet", "error", err)
@@ -115,6 +122,7 @@ func (t *twinRole) openHistory(ctx context.Context) (twin.History, error) {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	t.stores = append(t.stores, h)
+	t.aside = retrier{h.Aside(), h.Write}
 	t.meters.quarantined, t.background = h.Quarantined, append(t.background, h.Run)
 	return h, nil
 }

@@ -37,31 +37,37 @@ type Influxd struct {
 // and ends with the test. The test is
 // skipped where there is no influxd: in $LINETWIN_INFLUXD, PATH, GOPATH/bin or
 // .tools/bin of the repository.
-func StartInfluxd(t testing.TB) *Influxd { return startInfluxd(t, false) }
+func StartInfluxd(t testing.TB) *Influxd { return startInfluxd(t, "", false) }
+
+// StartInfluxdIn starts one like StartInfluxd whose files are in a folder that
+// is there, which the caller removes.
+func StartInfluxdIn(t testing.TB, folder string) *Influxd { return startInfluxd(t, folder, false) }
 
 // StartInfluxdWithUsers starts an InfluxDB that lets nobody in but its users:
 // the administrator root, with password root, is there.
-func StartInfluxdWithUsers(t testing.TB) *Influxd { return startInfluxd(t, true) }
+func StartInfluxdWithUsers(t testing.TB) *Influxd { return startInfluxd(t, "", true) }
 
-func startInfluxd(t testing.TB, auth bool) *Influxd {
+func startInfluxd(t testing.TB, folder string, auth bool) *Influxd {
 	t.Helper()
 	binary := findInfluxd()
 	if binary == "" {
 		t.Skip("no influxd found: " + howToGet + ", or set LINETWIN_INFLUXD")
 	}
-	// Not t.TempDir: its clean-up would fail the test where the process still
-	// writes.
-	folder, err := os.MkdirTemp("", "influxd")
-	if err != nil {
-		t.Fatal(err)
+	if folder == "" {
+		// Not t.TempDir: its clean-up would fail the test where the process
+		// still writes.
+		var err error
+		if folder, err = os.MkdirTemp("", "influxd"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := os.RemoveAll(folder); err != nil {
+				t.Log(err)
+			}
+		})
 	}
 	d := &Influxd{binary: binary, folder: folder, listen: "127.0.0.1:0", auth: auth}
-	t.Cleanup(func() {
-		d.Stop(t)
-		if err := os.RemoveAll(folder); err != nil {
-			t.Log(err)
-		}
-	})
+	t.Cleanup(func() { d.Stop(t) })
 	d.Start(t)
 	if auth {
 		d.Query(t, "", "CREATE USER root WITH PASSWORD 'root' WITH ALL PRIVILEGES")
@@ -114,9 +120,12 @@ bind-address = "127.0.0.1:0"
 var listening = regexp.MustCompile(`msg="Listening on HTTP".* addr=(\S+)`)
 
 // Start starts the server after Stop, with what it had stored, and waits until
-// it answers.
+// it answers. It does nothing where the server runs.
 func (d *Influxd) Start(t testing.TB) {
 	t.Helper()
+	if d.cmd != nil {
+		return
+	}
 	conf := filepath.Join(d.folder, "influxdb.conf")
 	text := fmt.Sprintf(influxdConf, filepath.Join(d.folder, "meta"), filepath.Join(d.folder, "data"), filepath.Join(d.folder, "wal"), d.listen, d.auth)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {

@@ -31,15 +31,21 @@ type Config struct {
 
 	Timeout    time.Duration `yaml:"timeout"`    // of one request; default 10 s
 	CA         string        `yaml:"ca"`         // file with the certificate of the authority that signed the server's; empty: the system's
-	Quarantine string        `yaml:"quarantine"` // file to which refused readings are appended as lines of JSON; empty: the last ones are in memory only
+	Quarantine string        `yaml:"quarantine"` // SQLite file that keeps refused readings; default data/quarantine.db
 }
 
-const defaultTimeout = 10 * time.Second
+const (
+	defaultTimeout    = 10 * time.Second
+	defaultQuarantine = "data/quarantine.db"
+)
 
 // Check fills in defaults and gives all that is wrong with the settings.
 func (c *Config) Check() []plant.Fault {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
+	}
+	if c.Quarantine == "" {
+		c.Quarantine = defaultQuarantine
 	}
 	var faults []plant.Fault
 	fault := func(key, found, allowed string) {
@@ -82,6 +88,9 @@ func (c *Config) Check() []plant.Fault {
 	}
 	if c.Timeout < 100*time.Millisecond || c.Timeout > 10*time.Minute {
 		fault("timeout", c.Timeout.String(), "100ms to 10m")
+	}
+	if strings.HasSuffix(c.Quarantine, ".jsonl") {
+		fault("quarantine", c.Quarantine, "a SQLite file that LineTwin makes, as data/quarantine.db (it is no JSON any more)")
 	}
 	return faults
 }

@@ -37,6 +37,9 @@ func (e *Error) Error() string {
 // was no answer.
 func (e *Error) Unwrap() error { return e.err }
 
+// Wait gives how long the server asks to be left alone; 0: it does not say.
+func (e *Error) Wait() time.Duration { return e.RetryAfter }
+
 // advice says in words what a status means.
 func advice(e *Error) string {
 	switch {
@@ -54,6 +57,8 @@ func advice(e *Error) string {
 		return "the request is too large for the server"
 	case e.Status == http.StatusTooManyRequests:
 		return "the server limits the rate of requests"
+	case e.Status >= 500 && strings.Contains(e.Message, "no space left on device"):
+		return "the server's disk is full: make room, then start it again if it is 1.8"
 	case e.Status >= 500:
 		return "the server is unwell"
 	}
@@ -119,8 +124,12 @@ func retryAfter(h http.Header, seconds int) time.Duration {
 	if seconds > 0 {
 		return time.Duration(seconds) * time.Second
 	}
-	if s, err := strconv.Atoi(h.Get("Retry-After")); err == nil && s > 0 {
+	said := h.Get("Retry-After")
+	if s, err := strconv.Atoi(said); err == nil && s > 0 {
 		return time.Duration(s) * time.Second
+	}
+	if at, err := http.ParseTime(said); err == nil { // RFC 9110, 10.2.3
+		return max(0, time.Until(at))
 	}
 	return 0
 }

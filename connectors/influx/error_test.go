@@ -1,7 +1,6 @@
 package influx
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -11,8 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,8 +183,11 @@ func TestBadLinesAreFound(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
-	file := filepath.Join(t.TempDir(), "q", "refused.jsonl")
-	h.aside.path = file
+	aside := &failsOnce{}
+	h.KeepAside(aside)
+	if err := h.Write(t.Context(), readings(200)); err == nil || h.Quarantined() != 0 {
+		t.Fatalf("%v, %d set aside although that failed", err, h.Quarantined())
+	}
 	if err := h.Write(t.Context(), readings(200)); err != nil {
 		t.Fatal(err)
 	}
@@ -198,16 +198,31 @@ func TestBadLinesAreFound(t *testing.T) {
 	if err != nil || len(last) != 1 || last[0].Value != plant.Integer(197) || last[0].Why != "something in it is wrong" {
 		t.Errorf("%+v %v", last, err)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil || bytes.Count(text, []byte("\n")) != 20 || !strings.Contains(string(text), `"value":197`) {
-		t.Errorf("%s %v", text, err)
+	if len(aside.kept) != 20 || aside.kept[0].Gateway != "edge-1" || aside.kept[0].Kind != plant.KindInteger {
+		t.Errorf("%+v", aside.kept)
 	}
+}
+
+// failsOnce cannot keep anything the first time.
+type failsOnce struct {
+	calls int
+	kept  []plant.Refused
+}
+
+func (f *failsOnce) SetAside(_ context.Context, r []plant.Refused) error {
+	if f.calls++; f.calls == 1 {
+		return errors.New("disk full")
+	}
+	f.kept = append(f.kept, r...)
+	return nil
 }
 
 func TestQuarantineIsBounded(t *testing.T) {
 	q := quarantine{log: quiet()}
 	for i := range quarantineKept + 10 {
-		q.add(plant.Refused{Why: fmt.Sprint(i)})
+		if err := q.add(t.Context(), []plant.Refused{{Why: fmt.Sprint(i)}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	last := q.last(quarantineKept * 2)
 	if len(last) != quarantineKept || last[0].Why != "1009" || last[quarantineKept-1].Why != "10" || q.count.Load() != quarantineKept+10 {

@@ -72,7 +72,7 @@ func Open(cfg Config, log *slog.Logger) (*History, error) {
 	h.client = client.NewClientWithOptions(cfg.URL, token, options)
 	h.writer = h.client.WriteAPIBlocking(org, bucket)
 	h.scratch.New = func() any { return &request{} }
-	h.aside.path, h.aside.log = cfg.Quarantine, log
+	h.aside.log = log
 	return h, nil
 }
 
@@ -80,7 +80,7 @@ func Open(cfg Config, log *slog.Logger) (*History, error) {
 func (h *History) Close() error {
 	h.client.Close()
 	h.http.CloseIdleConnections()
-	return h.aside.close()
+	return nil
 }
 
 // Ping asks the database for nothing, which tells whether it can be reached,
@@ -94,7 +94,7 @@ func (h *History) Ping(ctx context.Context) error {
 func (h *History) Quarantined() int64 { return h.aside.count.Load() }
 
 // Quarantine gives the readings that were set aside last, the latest first: at
-// most a thousand, those since Open. The file of Config.Quarantine has them all.
+// most a thousand, those since Open. Who KeepAside names has them all.
 func (h *History) Quarantine(_ context.Context, limit int) ([]plant.Refused, error) {
 	return h.aside.last(limit), nil
 }

@@ -1,12 +1,9 @@
 package influx
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
+	"context"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,80 +11,55 @@ import (
 	"linetwin/plant"
 )
 
-const (
-	quarantineKept = 1000     // readings in memory
-	quarantineFile = 64 << 20 // bytes of the file, from which a new one is begun; one old one is kept
-)
+const quarantineKept = 1000 // readings in memory
 
-// quarantine is where readings go that the database refuses for good.
-type quarantine struct {
-	path  string
-	log   *slog.Logger
-	count atomic.Int64
-
-	mu     sync.Mutex
-	ring   []plant.Refused // oldest at next once it is full
-	next   int
-	file   *os.File
-	size   int64
-	failed bool // the file cannot be written, and was complained of
+// Aside keeps readings that the database refuses for good. nil means that they
+// are kept.
+type Aside interface {
+	SetAside(ctx context.Context, refused []plant.Refused) error
 }
 
-func (q *quarantine) add(r plant.Refused) {
+// KeepAside has refused readings kept by aside from now on; without it the last
+// ones are in memory only. It is called before the first Write.
+func (h *History) KeepAside(aside Aside) { h.aside.keep = aside }
+
+// quarantine counts what the database refuses for good.
+type quarantine struct {
+	log   *slog.Logger
+	keep  Aside
+	count atomic.Int64
+
+	mu   sync.Mutex
+	ring []plant.Refused // oldest at next once it is full
+	next int
+}
+
+// add sets readings aside. An error means that they are not kept, and that the
+// write that they were in is to be tried again.
+func (q *quarantine) add(ctx context.Context, refused []plant.Refused) error {
+	if len(refused) == 0 {
+		return nil
+	}
+	if q.keep != nil {
+		if err := q.keep.SetAside(ctx, refused); err != nil {
+			return err
+		}
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.count.Add(1) == 1 {
+	if n := int64(len(refused)); q.count.Add(n) == n {
+		r := &refused[0]
 		q.log.Warn("influxdb refuses readings, see its quarantine", "machine", r.Machine, "signal", r.Signal, "why", r.Why)
 	}
-	if len(q.ring) < quarantineKept {
-		q.ring = append(q.ring, r)
-	} else {
+	for _, r := range refused {
+		if len(q.ring) < quarantineKept {
+			q.ring = append(q.ring, r)
+			continue
+		}
 		q.ring[q.next] = r
 		q.next = (q.next + 1) % quarantineKept
 	}
-	if q.path == "" {
-		return
-	}
-	err := q.append(r)
-	if err != nil && !q.failed {
-		q.log.Error("refused readings cannot be kept in a file", "error", err)
-	}
-	q.failed = err != nil
-}
-
-// append writes a line of JSON.
-func (q *quarantine) append(r plant.Refused) error {
-	if q.file != nil && q.size >= quarantineFile {
-		err := errors.Join(q.file.Close(), os.Rename(q.path, q.path+".1"))
-		q.file = nil
-		if err != nil {
-			return err
-		}
-	}
-	if q.file == nil {
-		if err := os.MkdirAll(filepath.Dir(q.path), 0o750); err != nil {
-			return err
-		}
-		f, err := os.OpenFile(q.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return err
-		}
-		info, err := f.Stat()
-		if err != nil {
-			return errors.Join(err, f.Close())
-		}
-		q.file, q.size = f, info.Size()
-	}
-	if f := r.Value.Float(); f-f != 0 { // JSON has neither NaN nor infinities
-		r.Value = plant.Text(r.Value.String())
-	}
-	line, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode a refused reading: %w", err)
-	}
-	n, err := q.file.Write(append(line, '\n'))
-	q.size += int64(n)
-	return err
+	return nil
 }
 
 // last gives the latest refused readings, the latest first.
@@ -99,13 +71,8 @@ func (q *quarantine) last(limit int) []plant.Refused {
 	return all[:min(limit, len(all))]
 }
 
-func (q *quarantine) close() error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.file == nil {
-		return nil
-	}
-	err := q.file.Close()
-	q.file = nil
-	return err
-}
+var droppedSuffix = regexp.MustCompile(` dropped=[0-9]+$`)
+
+// reason gives what the server said of points without what is said of the
+// request, so that the same reason always reads the same.
+func reason(why string) string { return droppedSuffix.ReplaceAllString(why, "") }

@@ -39,8 +39,9 @@ func (i item) time() plant.Time {
 
 // request is the scratch space of one Write.
 type request struct {
-	items []item
-	body  []byte
+	items   []item
+	body    []byte
+	refused []plant.Refused
 }
 
 // Write stores batches. nil means that the database has every reading, or has
@@ -50,7 +51,8 @@ func (h *History) Write(ctx context.Context, batches []*plant.Batch) error {
 	q := h.scratch.Get().(*request)
 	defer func() {
 		clear(q.items) // holds batches that are not ours
-		q.items = q.items[:0]
+		clear(q.refused)
+		q.items, q.refused = q.items[:0], q.refused[:0]
 		h.scratch.Put(q)
 	}()
 	for _, b := range batches {
@@ -59,12 +61,12 @@ func (h *History) Write(ctx context.Context, batches []*plant.Batch) error {
 	for rest := q.items; len(rest) > 0; {
 		n := 0
 		q.body, n, _ = encode(q.body[:0], rest, bytesPerRequest)
-		if err := h.send(ctx, rest[:n], string(q.body)); err != nil {
+		if err := h.send(ctx, q, rest[:n], string(q.body)); err != nil {
 			return err
 		}
 		rest = rest[n:]
 	}
-	return nil
+	return h.aside.add(ctx, q.refused)
 }
 
 // gather adds what can be stored of a batch, in order of time.
@@ -74,7 +76,7 @@ func (h *History) gather(q *request, b *plant.Batch) {
 	for i := range b.Readings {
 		r := &b.Readings[i]
 		if why := wrong(b, r); why != "" {
-			h.refuse(item{b, r}, why)
+			q.refuse(item{b, r}, why)
 			continue
 		}
 		sorted = sorted && (len(q.items) == first || q.items[len(q.items)-1].r.Time <= r.Time)
@@ -86,7 +88,7 @@ func (h *History) gather(q *request, b *plant.Batch) {
 	switch c := b.Complete; {
 	case c.From == c.To || b.Machine == "": // no claim, or a gateway's first look
 	case c.From <= 0 || c.To < c.From:
-		h.refuse(item{b: b}, "the batch's claim of completeness is from "+c.From.String()+" to "+c.To.String())
+		q.refuse(item{b: b}, "the batch's claim of completeness is from "+c.From.String()+" to "+c.To.String())
 	default:
 		q.items = append(q.items, item{b: b})
 	}
@@ -150,7 +152,7 @@ func encode(dst []byte, items []item, limit int) (body []byte, n, points int) {
 
 // send writes items. What the database refuses for good is looked for by
 // halves and set aside.
-func (h *History) send(ctx context.Context, items []item, body string) error {
+func (h *History) send(ctx context.Context, q *request, items []item, body string) error {
 	err := h.post(ctx, body)
 	if err == nil {
 		return nil
@@ -163,27 +165,27 @@ func (h *History) send(ctx context.Context, items []item, body string) error {
 	dropped, partial := droppedPoints(why)
 	switch {
 	case partial && strings.Contains(why, "beyond retention policy"):
-		h.refuseOldest(items, dropped, why)
+		q.refuseOldest(items, dropped, why)
 		return nil
 	case len(items) == 1 || partial && dropped == len(items): // each item is a point
 		for _, it := range items {
-			h.refuse(it, why)
+			q.refuse(it, why)
 		}
 		return nil
 	}
 	a, b := split(items, why)
 	for _, part := range [][]item{a, b} {
-		if err := h.sendAll(ctx, part); err != nil {
+		if err := h.sendAll(ctx, q, part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *History) sendAll(ctx context.Context, items []item) error {
+func (h *History) sendAll(ctx context.Context, q *request, items []item) error {
 	for len(items) > 0 {
 		body, n, _ := encode(nil, items, bytesPerRequest)
-		if err := h.send(ctx, items[:n], string(body)); err != nil {
+		if err := h.send(ctx, q, items[:n], string(body)); err != nil {
 			return err
 		}
 		items = items[n:]
@@ -259,7 +261,7 @@ func typeName(k plant.Kind) string {
 
 // refuseOldest sets aside what is older than the bucket keeps: of the points
 // of a request, the server drops the oldest n and stores the others.
-func (h *History) refuseOldest(items []item, n int, why string) {
+func (q *request) refuseOldest(items []item, n int, why string) {
 	items = slices.Clone(items)
 	slices.SortStableFunc(items, func(x, y item) int { return cmp.Compare(x.time(), y.time()) })
 	for i, it := range items {
@@ -269,19 +271,14 @@ func (h *History) refuseOldest(items []item, n int, why string) {
 		if n < 0 {
 			return
 		}
-		h.refuse(it, why)
+		q.refuse(it, why)
 	}
 }
 
-func (h *History) refuse(it item, why string) {
-	r := plant.Refused{Why: why, Seen: plant.At(time.Now())}
+func (q *request) refuse(it item, why string) {
+	r := plant.Reading{Time: it.b.Complete.To}
 	if it.r != nil {
-		r.Reading = *it.r
-	} else {
-		r.Time = it.b.Complete.To
+		r = *it.r
 	}
-	if r.Machine == "" {
-		r.Machine = it.b.Machine
-	}
-	h.aside.add(r)
+	q.refused = append(q.refused, plant.Refuse(it.b, r, reason(why), plant.At(time.Now())))
 }

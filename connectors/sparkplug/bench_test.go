@@ -105,8 +105,9 @@ type ackNode struct {
 	linked  chan bool
 }
 
-func (n *ackNode) Birth() plant.GatewayBirth { return n.birth }
-func (n *ackNode) Linked(on bool)            { n.linked <- on }
+func (n *ackNode) Birth() plant.GatewayBirth   { return n.birth }
+func (n *ackNode) Linked(on bool)              { n.linked <- on }
+func (n *ackNode) Last(string) []plant.Reading { return nil }
 func (n *ackNode) Acknowledge(a plant.Acknowledgement) {
 	n.mu.Lock()
 	for ; n.through < a.Through; n.through++ {

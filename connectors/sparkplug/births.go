@@ -175,7 +175,7 @@ func (e *Edge) Status(s *plant.GatewayStatus) error {
 		return plant.ErrOffline
 	}
 	t := now()
-	e.buf = appendStatus(appendHead(e.buf[:0], t), t, e.status, false)
+	e.buf = e.appendStatus(appendHead(e.buf[:0], t), t, e.status, false)
 	return e.send(e.link, topic{kind: kindNData, area: e.cfg.Area, gateway: e.cfg.Gateway}.String())
 }
 
@@ -222,7 +222,7 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 	if s == nil {
 		s = &plant.GatewayStatus{Area: birth.Area, Gateway: birth.Gateway, Version: birth.Version}
 	}
-	return appendStatus(b, t, s, true)
+	return e.appendStatus(b, t, s, true)
 }
 
 // appendBirth writes every metric of a device: name, alias, type, unit,
@@ -243,7 +243,7 @@ func (d *edgeDevice) appendBirth(b []byte, t uint64, last []plant.Reading) []byt
 	}
 	for i := range d.signals {
 		s := &d.signals[i]
-		m := outMetric{name: s.Name, alias: s.alias, time: t, datatype: typeOf(s.Kind)}
+		m := outMetric{name: s.Name, alias: s.alias, time: t, datatype: typeOf(s.Kind), typed: true}
 		if r := known[i]; r != nil {
 			// A value of another kind than the signal's is left to DDATA, which
 			// can say so of one value.
@@ -259,7 +259,7 @@ func (d *edgeDevice) appendBirth(b []byte, t uint64, last []plant.Reading) []byt
 
 // appendStatus writes a gateway's account: the whole as JSON, and its main
 // numbers as metrics for hosts that are not ours. Births give the types too.
-func appendStatus(b []byte, t uint64, s *plant.GatewayStatus, birth bool) []byte {
+func (e *Edge) appendStatus(b []byte, t uint64, s *plant.GatewayStatus, birth bool) []byte {
 	account, err := json.Marshal(s)
 	whole := outMetric{name: metricStatus, datatype: typeString}
 	if err == nil {
@@ -286,6 +286,7 @@ func appendStatus(b []byte, t uint64, s *plant.GatewayStatus, birth bool) []byte
 		countMetric("Gateway/Last Sequence", s.LastSequence),
 		countMetric("Gateway/Devices", uint64(len(s.Devices))),
 		countMetric("Gateway/Devices Flowing", uint64(flowing)),
+		countMetric("Gateway/Commands Refused", e.counts.refused.Load()),
 	} {
 		m.time = t
 		if !birth {

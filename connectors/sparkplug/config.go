@@ -51,6 +51,7 @@ type TLS struct {
 type EdgeConfig struct {
 	Area       string `yaml:"-"` // Sparkplug group id
 	Gateway    string `yaml:"-"` // Sparkplug edge node id
+	Folder     string `yaml:"-"` // where bdSeq is kept over restarts; empty: it is not
 	Connection `yaml:",inline"`
 	// Acknowledge is "host" (default) or "broker".
 	Acknowledge string `yaml:"acknowledge"`
@@ -72,6 +73,9 @@ type HostConfig struct {
 	// is dropped and counted; a gateway of ours sends it again.
 	Queue      int         `yaml:"queue"`
 	QueueBytes plant.Bytes `yaml:"queue_bytes"`
+	// Reorder is how long a message that is missing may still come before a
+	// rebirth is asked for (Sparkplug's Reorder Timeout; default 2s).
+	Reorder time.Duration `yaml:"reorder_timeout"`
 }
 
 // Check fills the defaults and tells what is wrong.
@@ -116,6 +120,12 @@ func (c *HostConfig) Check() []plant.Fault {
 		c.QueueBytes = 64 << 20
 	case c.QueueBytes < 1<<20:
 		faults = append(faults, plant.Fault{Key: "queue_bytes", Found: c.QueueBytes.String(), Allowed: "at least 1MiB"})
+	}
+	switch {
+	case c.Reorder == 0:
+		c.Reorder = 2 * time.Second
+	case c.Reorder < 10*time.Millisecond || c.Reorder > time.Minute:
+		faults = append(faults, plant.Fault{Key: "reorder_timeout", Found: c.Reorder.String(), Allowed: "10ms to 1m"})
 	}
 	return faults
 }

@@ -96,7 +96,11 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 		m := &p.metrics[i]
 		switch name := string(m.name); name {
 		case metricRebirth:
-			c.rebirth = c.rebirth || m.field == metricFieldBoolean && m.bits != 0
+			if m.field != metricFieldBoolean || m.null {
+				c.refused = append(c.refused, name+" without a boolean")
+				break
+			}
+			c.rebirth = c.rebirth || m.bits != 0
 		case metricSession:
 			ack.Session = string(m.bytes)
 		case metricAcknowledged:

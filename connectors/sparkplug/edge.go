@@ -13,7 +13,7 @@ import (
 	"linetwin/plant"
 )
 
-// Node is what an Edge asks of its gateway. All calls come from Run's
+// Node is what an Edge asks of its gateway. All calls but Last come from Run's
 // goroutine, one at a time, while the Edge holds no lock: a Node may call the
 // Edge from within.
 type Node interface {
@@ -24,6 +24,9 @@ type Node interface {
 	Acknowledge(a plant.Acknowledgement)
 	// Linked tells that Online changed.
 	Linked(online bool)
+	// Last gives the last reading of each signal of a machine that has one, for
+	// a birth between births. Publish calls it too.
+	Last(machine string) []plant.Reading
 }
 
 // Edge is a gateway's end of the wire: a Sparkplug edge node.
@@ -32,9 +35,10 @@ type Edge struct {
 	node Node
 	log  *slog.Logger
 
-	online atomic.Bool
-	counts edgeCounts
-	bdSeq  uint8 // of the next CONNECT; only Run's goroutine touches it
+	online  atomic.Bool
+	counts  edgeCounts
+	bdSeq   uint8 // of the next CONNECT; only Run's goroutine touches it
+	forgets bool  // bdSeq could not be kept
 
 	mu       sync.Mutex // guards what follows; never held while the node is called
 	link     *link      // nil while nothing is born
@@ -74,13 +78,18 @@ func NewEdge(cfg EdgeConfig, node Node, log *slog.Logger) (*Edge, error) {
 	if node == nil {
 		return nil, errors.New("edge: no node")
 	}
+	log = log.With("gateway", cfg.Gateway)
+	bd, err := readBdSeq(cfg.Folder)
+	if err != nil {
+		log.Warn("bdSeq begins anywhere", "error", err)
+	}
 	return &Edge{
-		cfg: cfg, node: node, log: log.With("gateway", cfg.Gateway),
+		cfg: cfg, node: node, log: log,
 		// A host that missed our restart must not take the new aliases for the
 		// old: those of Delivery/ are others in each process, and a host that
 		// does not know them refuses the whole message.
 		control: 1<<20 + uint64(rand.N(1<<27))*4,
-		bdSeq:   uint8(rand.N(256)),
+		bdSeq:   bd,
 		devices: map[string]*edgeDevice{},
 		why:     plant.ErrOffline,
 	}, nil
@@ -122,8 +131,12 @@ func (e *Edge) failed(err error) {
 	e.mu.Unlock()
 }
 
-// hostWait is how long a gateway with several brokers waits at one of them for
-// its primary host, whose retained STATE comes at once.
+// errHostAway tells that the primary host is not at this broker: the next one is
+// tried.
+var errHostAway = errors.New("primary host")
+
+// hostWait is how long a gateway with several brokers waits at one of them that
+// knows nothing of its primary host, whose retained STATE comes at once.
 const hostWait = 10 * time.Second
 
 // stateEvery is how often a gateway that waits for its primary host subscribes
@@ -158,19 +171,18 @@ type edgeSession struct {
 // and obey until the connection or ctx ends.
 func (e *Edge) serve(ctx context.Context, broker string) error {
 	s := &edgeSession{
-		Edge: e, bd: e.bdSeq, inbox: make(chan inbound, 256),
+		Edge: e, inbox: make(chan inbound, 256),
 		commands: topic{kind: kindNCmd, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
 	}
-	e.bdSeq++
 	e.mu.Lock()
 	e.receipts.forget()
 	e.mu.Unlock()
 	var err error
 	s.link, err = e.cfg.open(ctx, broker, opening{
-		client:      "linetwin-edge-" + e.cfg.Area + "-" + e.cfg.Gateway,
-		willTopic:   topic{kind: kindNDeath, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
-		willPayload: s.death(),
-		receive:     s.receive,
+		client:    "linetwin-edge-" + e.cfg.Area + "-" + e.cfg.Gateway,
+		willTopic: topic{kind: kindNDeath, area: e.cfg.Area, gateway: e.cfg.Gateway}.String(),
+		will:      s.will,
+		receive:   s.receive,
 	})
 	if err != nil {
 		return err
@@ -196,6 +208,18 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 		e.failed(fmt.Errorf("connected to %s, but primary host %q is not online", broker, e.cfg.Host))
 	}
 	return s.obey(ctx)
+}
+
+// will is the NDEATH of a session that is about to begin, with the next bdSeq.
+func (s *edgeSession) will() []byte {
+	e := s.Edge
+	s.bd = e.bdSeq
+	e.bdSeq++
+	if err := writeBdSeq(e.cfg.Folder, e.bdSeq); err != nil && !e.forgets {
+		e.forgets = true // said once: it counts on in memory
+		e.log.Warn("bdSeq will not survive a restart", "error", err)
+	}
+	return s.death()
 }
 
 // receive takes a message from paho, which must not be held up.
@@ -236,7 +260,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			err = s.announce()
 		case <-wait:
 			if !s.born {
-				return fmt.Errorf("primary host %q is not online at %s", s.cfg.Host, s.link.broker)
+				return fmt.Errorf("%w %q is not online at %s", errHostAway, s.cfg.Host, s.link.broker)
 			}
 		case <-again.C:
 			if !s.born {
@@ -282,9 +306,9 @@ func (s *edgeSession) handle(m inbound) error {
 	return nil
 }
 
-// hostSays takes the primary host's STATE (Sparkplug B 3.0, 5.4 and 5.7): be
-// born when it is online, leave when it goes. What is older than what we know
-// does not count.
+// hostSays takes the primary host's STATE (Sparkplug B 3.0, 5.4 and 5.10): be
+// born when it is online, leave when it goes; with several brokers, look for it
+// at the next one. What is older than what we know does not count.
 func (s *edgeSession) hostSays(b []byte) error {
 	state, err := decodeState(b)
 	if err != nil {
@@ -299,6 +323,8 @@ func (s *edgeSession) hostSays(b []byte) error {
 	switch {
 	case state.Online && !s.born:
 		return s.announce()
+	case !state.Online && !s.born && len(s.cfg.Brokers) > 1:
+		return fmt.Errorf("%w %q is not online at %s", errHostAway, s.cfg.Host, s.link.broker)
 	case !state.Online && s.born:
 		s.goodbye()
 		return fmt.Errorf("left %s: primary host %q went offline", s.link.broker, s.cfg.Host)

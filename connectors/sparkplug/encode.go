@@ -38,6 +38,7 @@ type outMetric struct {
 	time       uint64
 	datatype   uint32 // written when not 0
 	field      uint8  // metricFieldInt, Long, Double, Boolean, String; 0 writes is_null
+	typed      bool   // the data type is written even where it is 0 (Unknown), as births must
 	historical bool
 	bits       uint64
 	text       string
@@ -82,7 +83,7 @@ func (m *outMetric) size() int {
 	if m.alias != 0 {
 		n += 1 + protowire.SizeVarint(m.alias)
 	}
-	if m.datatype != 0 {
+	if m.datatype != 0 || m.typed {
 		n += 1 + protowire.SizeVarint(uint64(m.datatype))
 	}
 	if m.historical {
@@ -116,7 +117,7 @@ func (m *outMetric) append(b []byte) []byte {
 		b = protowire.AppendVarint(append(b, tagAlias), m.alias)
 	}
 	b = protowire.AppendVarint(append(b, tagTimestamp), m.time)
-	if m.datatype != 0 {
+	if m.datatype != 0 || m.typed {
 		b = protowire.AppendVarint(append(b, tagDatatype), uint64(m.datatype))
 	}
 	if m.historical {

@@ -23,6 +23,7 @@ type message struct {
 	payload []byte
 	session uint64 // of our connection
 	lost    uint32 // DATA messages of the gateway that were dropped before this one
+	seq     uint8  // known once the message is read
 }
 
 // gateway is what a Host knows of one edge node. One goroutine, run, handles
@@ -43,17 +44,16 @@ type gateway struct {
 	over    uint64 // the last of our connections that is over
 	bdSeq   uint64
 	hasBd   bool
-	next    uint8  // seq that is expected
-	told    uint32 // message.lost of the last one with a seq
-	waits   int    // certificates to come before the birth is told
+	waits   int // certificates to come before the birth is told
 	birth   plant.GatewayBirth
 	index   map[string]int // of birth.Devices, by machine
 	devices map[string]*device
 	scratch payload
-	asked   time.Time // when a rebirth was last asked for
-	pause   time.Duration
-	lives   lives // the processes that were born under this name
-	logged  [len(kindNames)]bool
+	arrivals
+	asked  time.Time // when a rebirth was last asked for
+	pause  time.Duration
+	lives  lives // the processes that were born under this name
+	logged [len(kindNames)]bool
 }
 
 func newGateway(h *Host, area, name string) *gateway {
@@ -62,7 +62,15 @@ func newGateway(h *Host, area, name string) *gateway {
 		commands: topic{kind: kindNCmd, area: area, gateway: name}.String(),
 		log:      h.log.With("area", area, "gateway", name),
 		queue:    make(chan message, h.cfg.Queue+2*reserve),
+		arrivals: arrivals{timer: stopped()},
 	}
+}
+
+// stopped gives a timer that does not run.
+func stopped() *time.Timer {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
 }
 
 // enqueue never blocks: what does not fit is dropped and counted. Places are
@@ -103,6 +111,8 @@ func (g *gateway) run(ctx context.Context) {
 		case m := <-g.queue:
 			g.host.queued.Add(-int64(len(m.payload)))
 			g.take(m)
+		case <-g.timer.C:
+			g.giveUp()
 		}
 	}
 }
@@ -124,14 +134,13 @@ func (g *gateway) take(m message) {
 		return
 	}
 	p := &g.scratch
-	if err := p.decode(m.payload); err != nil {
+	if err := p.read(m.payload); err != nil {
 		g.foreign(m.kind, err)
 		return
 	}
 	switch m.kind {
 	case kindNBirth:
-		g.told = m.lost
-		g.nodeBirth(p)
+		g.bornAgain(m, p)
 	case kindNDeath:
 		g.nodeDeath(p)
 	default:
@@ -140,8 +149,22 @@ func (g *gateway) take(m message) {
 			g.askRebirth(m.kind.String() + " before NBIRTH")
 			return
 		}
-		g.inOrder(m, p)
-		g.living(m, p)
+		g.arrive(m, p)
+	}
+}
+
+// bornAgain ends the session before, and begins the one of a birth with what
+// overtook it.
+func (g *gateway) bornAgain(m message, p *payload) {
+	early := g.early(p)
+	g.skip()
+	g.told = m.lost
+	g.expect(uint8(p.seq) + 1)
+	g.nodeBirth(p)
+	for _, m := range early {
+		if err := p.read(m.payload); err == nil {
+			g.arrive(m, p)
+		}
 	}
 }
 
@@ -151,7 +174,7 @@ func (g *gateway) living(m message, p *payload) {
 	case kindDBirth:
 		g.deviceBirth(m.device, p)
 	case kindDDeath:
-		g.deviceDeath(m.device)
+		g.deviceDeath(m.device, p)
 	case kindNData:
 		g.flush()
 		g.nodeData(p)
@@ -162,6 +185,10 @@ func (g *gateway) living(m message, p *payload) {
 			g.host.counts.unborn.Add(1)
 			g.askRebirth("DDATA before DBIRTH of " + m.device)
 			return
+		}
+		if !d.birth.Online && !g.ours() { // taken all the same: nothing is lost
+			g.host.counts.unborn.Add(1)
+			g.askRebirth("DDATA after DDEATH of " + m.device)
 		}
 		g.deviceData(d, p)
 	}
@@ -183,6 +210,7 @@ func (g *gateway) ours() bool { return g.birth.Session != "" }
 // nodeBirth begins a session of the edge node (Sparkplug B 3.0, 6.4.20).
 func (g *gateway) nodeBirth(p *payload) {
 	d := newDevice(g.name)
+	d.birth.Since = p.at()
 	birth := plant.GatewayBirth{Area: g.area, Gateway: g.name, Time: p.at()}
 	g.waits, g.hasBd = 0, false
 	for i := range p.metrics {
@@ -209,7 +237,6 @@ func (g *gateway) nodeBirth(p *payload) {
 	if !crowded {
 		g.pause = 0
 	}
-	g.next = uint8(p.seq) + 1
 	g.host.begin(g, birth.Session)
 	if g.ours() {
 		g.status(p)
@@ -259,6 +286,7 @@ func (g *gateway) die() {
 	if !g.alive {
 		return
 	}
+	g.skip()
 	g.flush()
 	g.alive = false
 	g.host.counts.deaths.Add(1)
@@ -273,7 +301,7 @@ func (g *gateway) deviceBirth(name string, p *payload) {
 	}
 	d := newDevice(name)
 	g.learn(d, p)
-	d.birth.Online = true
+	d.birth.Online, d.birth.Since = true, p.at()
 	g.devices[name] = d
 	if g.ours() {
 		d.birth.Last = d.last(p)
@@ -285,11 +313,13 @@ func (g *gateway) deviceBirth(name string, p *payload) {
 	}
 }
 
-func (g *gateway) deviceDeath(name string) {
+// deviceDeath takes DDEATH: the device is away since then, by the edge node's
+// clock (5.7).
+func (g *gateway) deviceDeath(name string, p *payload) {
 	if d := g.devices[name]; d != nil {
-		d.birth.Online = false
+		d.birth.Online, d.birth.Since = false, p.at()
 		if i, ok := g.index[name]; ok {
-			g.birth.Devices[i].Online = false
+			g.birth.Devices[i].Online, g.birth.Devices[i].Since = false, d.birth.Since
 		}
 	}
 	g.certificate()
@@ -360,29 +390,6 @@ func (g *gateway) status(p *payload) {
 			g.host.sink.Status(s)
 		}
 	}
-}
-
-// inOrder checks seq (6.4.19): where messages are missing, one of them may
-// have been a birth, and a rebirth is asked for; not where it was we who
-// dropped data.
-func (g *gateway) inOrder(m message, p *payload) {
-	if !p.hasSeq {
-		return
-	}
-	missing := uint8(p.seq) - g.next
-	own := m.lost - g.told
-	g.next, g.told = uint8(p.seq)+1, m.lost
-	if missing == 0 {
-		return
-	}
-	if uint8(own) == missing {
-		return
-	}
-	g.host.counts.gaps.Add(uint64(missing))
-	for _, d := range g.devices {
-		d.through = 0 // a foreign node's claim cannot span the gap
-	}
-	g.askRebirth("messages are missing")
 }
 
 // A rebirth is asked for at most every rebirthFirst, and less and less often

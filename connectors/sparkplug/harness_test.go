@@ -184,6 +184,16 @@ func (n *testNode) Birth() plant.GatewayBirth {
 }
 func (n *testNode) Acknowledge(a plant.Acknowledgement) { n.acks <- a }
 func (n *testNode) Linked(online bool)                  { n.linked <- online }
+func (n *testNode) Last(machine string) []plant.Reading {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, d := range n.birth.Devices {
+		if d.Machine == machine {
+			return d.Last
+		}
+	}
+	return nil
+}
 
 // event is one call of a Sink.
 type event struct {

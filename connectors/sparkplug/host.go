@@ -147,11 +147,11 @@ func (h *Host) serve(ctx context.Context, broker string) error {
 	session := h.session
 	h.mu.Unlock()
 	l, err := h.cfg.open(ctx, broker, opening{
-		client:      "linetwin-host-" + h.cfg.Host,
-		willTopic:   stateTopic(h.cfg.Host),
-		willPayload: hostState{false, h.birth}.encode(),
-		willRetain:  true,
-		receive:     func(m inbound) { h.receive(m, session) },
+		client:     "linetwin-host-" + h.cfg.Host,
+		willTopic:  stateTopic(h.cfg.Host),
+		will:       hostState{false, h.birth}.encode,
+		willRetain: true,
+		receive:    func(m inbound) { h.receive(m, session) },
 	})
 	if err != nil {
 		return err
@@ -188,10 +188,7 @@ func (h *Host) listen(ctx context.Context, l *link) error {
 	for {
 		select {
 		case <-ctx.Done():
-			h.birth = max(h.birth, time.Now().UnixMilli())
-			if err := l.publish(stateTopic(h.cfg.Host), 1, true, hostState{false, h.birth}.encode()); err != nil {
-				h.log.Warn("goodbye not delivered", "error", err)
-			}
+			h.goodbye(l)
 			return ctx.Err()
 		case <-l.lost:
 			return &lostError{broker: l.broker, why: l.why}
@@ -200,6 +197,7 @@ func (h *Host) listen(ctx context.Context, l *link) error {
 			case s.Timestamp > h.birth:
 				err := fmt.Errorf("left %s: somebody published a STATE of host %q that is %d ms newer than ours", l.broker, h.cfg.Host, s.Timestamp-h.birth)
 				h.birth = s.Timestamp
+				h.goodbye(l)
 				return err
 			case !s.Online:
 				if err := h.announce(l); err != nil {
@@ -207,6 +205,15 @@ func (h *Host) listen(ctx context.Context, l *link) error {
 				}
 			}
 		}
+	}
+}
+
+// goodbye publishes STATE offline as of now: a clean disconnect makes the broker
+// forget the will (5.14).
+func (h *Host) goodbye(l *link) {
+	h.birth = max(h.birth, time.Now().UnixMilli())
+	if err := l.publish(stateTopic(h.cfg.Host), 1, true, hostState{false, h.birth}.encode()); err != nil {
+		h.log.Warn("goodbye not delivered", "error", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package sparkplug
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -24,11 +25,11 @@ type inbound struct {
 
 // opening is what a link is opened with.
 type opening struct {
-	client      string // MQTT client id
-	willTopic   string
-	willPayload []byte
-	willRetain  bool
-	receive     func(inbound) // must not block
+	client     string // MQTT client id
+	willTopic  string
+	will       func() []byte // payload of the will; called when CONNECT is about to be sent
+	willRetain bool
+	receive    func(inbound) // must not block
 }
 
 // link is one MQTT connection, from CONNECT to its end. It is never used again:
@@ -67,7 +68,7 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 	opts.SetKeepAlive(c.KeepAlive).SetPingTimeout(c.KeepAlive / 2)
 	opts.SetConnectTimeout(c.ConnectTimeout).SetWriteTimeout(c.WriteTimeout)
 	opts.SetUsername(c.User).SetPassword(c.Password.Reveal())
-	opts.SetBinaryWill(o.willTopic, o.willPayload, 1, o.willRetain)
+	opts.SetBinaryWill(o.willTopic, o.will(), 1, o.willRetain)
 	opts.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return l.sock, nil })
 	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.fail(err) })
 	opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
@@ -221,6 +222,10 @@ func (l *link) close() {
 // maxDelay is the longest pause between two attempts.
 const maxDelay = 30 * time.Second
 
+// maxAway is the longest pause of a gateway that looks for its primary host at
+// several brokers.
+const maxAway = 3 * time.Second
+
 // keep serves session after session, each with the next broker, until ctx
 // ends. It pauses with full jitter: up to 0, 1, 2, 4 ... 30 s, once for every
 // round of all brokers.
@@ -244,6 +249,9 @@ func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(err
 		}
 		if p.brief == briefMany {
 			log.Warn("the broker ends the connection soon after it began, again and again: is another client connected under the same name?")
+		}
+		if errors.Is(err, errHostAway) {
+			wait = min(wait, maxAway) // the brokers are well
 		}
 		sleep(ctx, wait)
 	}

@@ -372,6 +372,8 @@ func (b *box) held(r plant.Range) {
 
 func (b *box) Linked(online bool) { b.core.Linked(online) }
 
+func (b *box) Last(machine string) []plant.Reading { return b.core.Last(machine) }
+
 // Publish notes what number is which reading.
 func (b *box) Publish(batch *plant.Batch) error {
 	var values []int64

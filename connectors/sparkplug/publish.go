@@ -1,6 +1,7 @@
 package sparkplug
 
 import (
+	"errors"
 	"fmt"
 
 	"linetwin/plant"
@@ -17,6 +18,15 @@ func (e *Edge) Publish(b *plant.Batch) error {
 		return plant.ErrOffline
 	}
 	d, err := e.born(b)
+	if errors.Is(err, errUnborn) {
+		e.mu.Unlock()
+		last := e.node.Last(b.Machine)
+		e.mu.Lock()
+		if e.link == nil {
+			return plant.ErrOffline
+		}
+		d, err = e.bear(b, last)
+	}
 	if err == nil && !e.untold(d, b) {
 		e.buf = appendBatch(e.buf[:0], now(), d, b)
 		err = e.send(e.link, d.data)
@@ -49,19 +59,29 @@ func (e *Edge) untold(d *edgeDevice, b *plant.Batch) bool {
 	return true
 }
 
-// born gives the batch's device. What was buffered may be of a machine or of
-// signals that the settings no longer have: they are born first, with what is
-// known of them, or what the batch tells.
+// errUnborn tells that a batch is of what no birth told.
+var errUnborn = errors.New("no birth told of it")
+
+// born gives the batch's device, or errUnborn.
 func (e *Edge) born(b *plant.Batch) (*edgeDevice, error) {
 	d := e.devices[b.Machine]
 	missing := d == nil || !d.born
 	for i := range b.Readings {
 		missing = missing || d.find(b.Readings[i].Signal, i) < 0
 	}
-	if !missing {
-		return d, nil
+	if missing {
+		return nil, errUnborn
 	}
-	birth := plant.DeviceBirth{Machine: b.Machine, Online: d == nil || d.online}
+	return d, nil
+}
+
+// bear gives the batch's device once hosts have heard of all that is in it.
+// What was buffered may be of a machine or of signals that the settings no
+// longer have: they are born first, with what is known of them, or what the
+// batch tells. last are the values of the signals that the machine has now.
+func (e *Edge) bear(b *plant.Batch, last []plant.Reading) (*edgeDevice, error) {
+	d := e.devices[b.Machine]
+	birth := plant.DeviceBirth{Machine: b.Machine, Online: d == nil || d.online, Last: last}
 	seen := map[string]int{}
 	for i := range b.Readings {
 		r := &b.Readings[i]

@@ -5,7 +5,7 @@ import "sync/atomic"
 type hostCounts struct {
 	connects, messages, batches, readings, births, deaths   atomic.Uint64
 	gaps, rebirths, unborn, unresolved, skipped, staleDeath atomic.Uint64
-	dropped, acks, staleAcks, strays                        atomic.Uint64
+	dropped, acks, staleAcks, strays, reordered             atomic.Uint64
 	foreign                                                 [len(kindNames)]atomic.Uint64
 }
 
@@ -20,6 +20,7 @@ type Stats struct {
 	Deaths   uint64 // deaths told to the sink
 
 	Gaps        uint64 // messages missing by seq, at least
+	Reordered   uint64 // messages that came out of order, and were put in order
 	Rebirths    uint64 // rebirths asked for
 	Unborn      uint64 // messages of edge nodes or devices whose birth we have not seen
 	Unresolved  uint64 // metrics with an alias or name that no birth told
@@ -42,7 +43,7 @@ func (h *Host) Stats() Stats {
 	c := &h.counts
 	s := Stats{
 		Connects: c.connects.Load(), Messages: c.messages.Load(), Batches: c.batches.Load(), Readings: c.readings.Load(),
-		Births: c.births.Load(), Deaths: c.deaths.Load(), Gaps: c.gaps.Load(), Rebirths: c.rebirths.Load(),
+		Births: c.births.Load(), Deaths: c.deaths.Load(), Gaps: c.gaps.Load(), Reordered: c.reordered.Load(), Rebirths: c.rebirths.Load(),
 		Unborn: c.unborn.Load(), Unresolved: c.unresolved.Load(), Skipped: c.skipped.Load(), StaleDeaths: c.staleDeath.Load(),
 		Dropped: c.dropped.Load(), Queued: h.queued.Load(), Acks: c.acks.Load(), StaleAcks: c.staleAcks.Load(), Strays: c.strays.Load(),
 		Foreign: map[string]uint64{},

@@ -122,3 +122,14 @@ func (h *History) Close() error {
 // Quarantined gives how many readings were set aside since the history was
 // opened. A reading that is sent again counts once.
 func (h *History) Quarantined() int64 { return h.refused.Load() }
+
+// Aside gives the quarantine, which is in the history's file and closes with
+// it.
+func (h *History) Aside() *Aside {
+	return &Aside{db: h.db, alter: h.alter, close: func() error { return nil }}
+}
+
+// Quarantine gives the readings that were set aside last, the latest first.
+func (h *History) Quarantine(ctx context.Context, limit int) ([]plant.Refused, error) {
+	return h.Aside().Refused(ctx, plant.QuarantineFilter{}, limit)
+}

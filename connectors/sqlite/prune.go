@@ -69,7 +69,7 @@ func (h *History) Prune(ctx context.Context, before plant.Time) (int64, error) {
 		if err := exec(c, "UPDATE complete SET start = ? WHERE start < ?", milli(before), milli(before)); err != nil {
 			return err
 		}
-		return exec(c, "DELETE FROM quarantine WHERE seen < ?", int64(before))
+		return dropRefused(c, "seen < ?", int64(before))
 	})
 	if err != nil {
 		return total, fmt.Errorf("prune: %w", h.db.explain("write", err))
@@ -99,10 +99,5 @@ func (h *History) pruneSignal(ctx context.Context, id driver.Value, before int64
 
 // alter runs f in a transaction of its own, between writes.
 func (h *History) alter(ctx context.Context, f func(c raw) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.writer.Raw(func(c any) error { return transact(c.(raw), f) })
+	return alter(ctx, &h.mu, h.writer, f)
 }

@@ -156,36 +156,6 @@ func (h *History) Before(ctx context.Context, machine string, signals []string, 
 	return last, nil
 }
 
-// Quarantine gives the readings that were set aside last, the latest first.
-func (h *History) Quarantine(ctx context.Context, limit int) ([]plant.Refused, error) {
-	var set []plant.Refused
-	err := h.db.view(ctx, func(s session) error {
-		return s.each("SELECT machine, signal, time, kind, value, quality, reason, why, seen FROM quarantine ORDER BY id DESC LIMIT ?",
-			func(v []driver.Value) error {
-				r := plant.Refused{
-					Reading: plant.Reading{Machine: v[0].(string), Signal: v[1].(string), Time: plant.Time(v[2].(int64)),
-						Quality: plant.Quality(v[5].(int64)), Reason: v[6].(string)},
-					Why: v[7].(string), Seen: plant.Time(v[8].(int64)),
-				}
-				var kind plant.Kind
-				if err := kind.UnmarshalText([]byte(v[3].(string))); err != nil {
-					return err
-				}
-				if text, odd := v[4].(string); odd && kind == plant.KindFloat {
-					r.Value = plant.Text(text) // NaN or an infinity
-				} else {
-					var err error
-					if r.Value, err = value(kind, v[4]); err != nil {
-						return err
-					}
-				}
-				set = append(set, r)
-				return nil
-			}, int64(limit))
-	})
-	return set, h.db.explain("read the quarantine of", err)
-}
-
 // reading makes a reading of a row: time, value, quality, reason.
 func (k kept) reading(machine string, v []driver.Value) (plant.Reading, error) {
 	r := plant.Reading{Machine: machine, Signal: k.name, Time: plant.FromMilli(v[0].(int64)), Quality: plant.Quality(v[2].(int64))}

@@ -49,7 +49,6 @@ const (
 	onRepeat      = ` ON CONFLICT (signal, time) DO UPDATE SET value = excluded.value, quality = excluded.quality, reason = excluded.reason
  WHERE (excluded.value IS NOT NULL OR value IS NULL)
  AND (value IS NOT excluded.value OR quality <> excluded.quality OR reason IS NOT excluded.reason)`
-	quarantineMax = 100_000 // rows; the oldest go first
 )
 
 // Write stores batches in one transaction. It is idempotent, and nil means
@@ -89,7 +88,7 @@ func (h *History) transact(ctx context.Context, c raw, batches []*plant.Batch) e
 		if h.refused.Load() == before {
 			return nil
 		}
-		return exec(c, "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", int64(quarantineMax))
+		return boundQuarantine(c)
 	})
 	if err != nil { // what is here may hold what was undone
 		h.dict, h.stmt.args = nil, h.stmt.args[:0]
@@ -228,25 +227,13 @@ func (h *History) refuseAll(c raw, b *plant.Batch, why string) error {
 
 // refuse puts a reading into quarantine.
 func (h *History) refuse(c raw, b *plant.Batch, r *plant.Reading, why string) error {
-	name := r.Machine
-	if name == "" {
-		name = b.Machine
-	}
-	value := column(r.Value)
-	if f, ok := value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
-		value = r.Value.String()
-	}
-	res, err := c.ExecContext(context.Background(), `INSERT INTO quarantine (seen, machine, signal, time, kind, value, quality, reason, why)
- VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING`, named(time.Now().UnixNano(), name, r.Signal, int64(r.Time),
-		r.Value.Kind().String(), value, int64(r.Quality), r.Reason, why))
-	if err != nil {
-		return err
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
+	set := plant.Refuse(b, *r, why, plant.At(time.Now()))
+	fresh, err := setAside(c, &set)
+	if err != nil || !fresh {
 		return err
 	}
 	if h.refused.Add(1) == 1 {
-		h.log.Warn("history sets readings aside, see its quarantine", "machine", name, "signal", r.Signal, "why", why)
+		h.log.Warn("history sets readings aside, see its quarantine", "machine", set.Machine, "signal", set.Signal, "why", why)
 	}
 	return nil
 }

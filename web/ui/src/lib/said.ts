@@ -40,6 +40,8 @@ const known: [RegExp, string][] = [
   [/^gateway (\S+) is another installation \((.+)\) than before \((.+)\), which still held \d+ readings$/, 'said.replaced'],
   [/^gateway (\S+) has an older state of its buffer's folder, or a copy of it \((.+)\); before: (.+)$/, 'said.restored'],
   [/^machine (\S+) is told of by two gateways: (\S+) and (\S+)$/, 'said.shared'],
+  [/^history does not store since (\S+): (.*)$/, 'said.history.down'],
+  [/^history stores again since (\S+); before that: (.*)$/, 'said.history.up'],
   [/^more waits for history than memory may hold; gateways keep the rest$/, 'said.full'],
 ];
 

@@ -297,6 +297,7 @@ export interface Signal {
   time: Time;
   through: Time;
   state: 'good' | 'uncertain' | 'stale' | 'bad' | 'never';
+  stale_since: string | null;
 }
 
 export interface Bucket extends Span {

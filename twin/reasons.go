@@ -1,0 +1,222 @@
+package twin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"linetwin/plant"
+)
+
+// reasonDepth is how deep the tree of reasons may be.
+const reasonDepth = 3
+
+// reasons checks the tree and gives its leaves.
+func (k *check) reasons(key string, nodes []plant.Reason, depth int) {
+	for i := range nodes {
+		at, r := fmt.Sprintf("%s[%d]", key, i), &nodes[i]
+		k.id(at+".id", r.ID)
+		r.Name = r.Name.Or(r.ID)
+		if k.reasonIDs[r.ID] {
+			k.add(at+".id", r.ID, "each reason once")
+		}
+		k.reasonIDs[r.ID] = true
+		if len(r.Children) > 0 {
+			if depth == reasonDepth {
+				k.add(at+".children", fmt.Sprintf("level %d", depth+1), fmt.Sprintf("at most %d levels", reasonDepth))
+				continue
+			}
+			k.reasons(at+".children", r.Children, depth+1)
+			continue
+		}
+		switch r.Class {
+		case plant.ClassUnknown:
+			r.Class = plant.ClassStop
+		case plant.ClassStop, plant.ClassPlannedStop, plant.ClassChangeover:
+		default:
+			k.add(at+".class", r.Class.String(), "stop, planned_stop or changeover")
+		}
+		k.leaves[r.ID] = r.Class
+	}
+}
+
+// faults checks which reasons a machine's faults are.
+func (k *check) faultMap(key string, m *MachineConfig) {
+	for _, fault := range slices.Sorted(maps.Keys(m.Faults)) {
+		if _, ok := k.leaves[m.Faults[fault]]; !ok {
+			k.add(key+".faults."+fault, m.Faults[fault], "a reason without children: "+list(maps.Keys(k.leaves)))
+		}
+	}
+}
+
+// leaves gives the classes of the reasons that a stop may have.
+func leaves(nodes []plant.Reason, into map[string]plant.Class) map[string]plant.Class {
+	for i := range nodes {
+		if r := &nodes[i]; len(r.Children) > 0 {
+			leaves(r.Children, into)
+		} else {
+			into[r.ID] = r.Class
+		}
+	}
+	return into
+}
+
+// Reasons gives the tree of reasons.
+func (t *Twin) Reasons() []plant.Reason { return t.cfg.Reasons }
+
+// saidOf is what somebody said of the stop of a machine that lasted at a time.
+type saidOf struct {
+	at plant.Time
+	id uint64
+	plant.StopSaid
+}
+
+// ofStop gives what was said of a stop: the last that was said of any instant
+// of it, so that a stop whose start late data moved keeps its reason.
+func (b *book) ofStop(machine string, stop plant.Span) (said plant.StopSaid, ok bool) {
+	all := b.stops[machine]
+	i, _ := slices.BinarySearchFunc(all, stop.From, func(s saidOf, at plant.Time) int { return cmp.Compare(s.at, at) })
+	var last uint64
+	for ; i < len(all) && all[i].at < max(stop.To, stop.From+1); i++ {
+		if all[i].id > last {
+			last, said, ok = all[i].id, all[i].StopSaid, true
+		}
+	}
+	return said, ok
+}
+
+// told gives a stop's reason and comment: what somebody said, else what the
+// machine's fault means, else nothing, which is "unassigned".
+func (l *line) told(m *machine, s *plant.Segment) plant.StopSaid {
+	said, _ := l.book.Load().ofStop(m.cfg.ID, s.Span)
+	if said.Reason == "" && s.Fault != "" {
+		said.Reason = m.cfg.Faults[s.Fault]
+	}
+	return said
+}
+
+// classed gives a machine's segments with each stop that has a reason in the
+// class of its reason. Waiting for another machine stays what it is.
+func (l *line) classed(m *machine, segments []plant.Segment) []plant.Segment {
+	if len(l.reasons) == 0 || len(m.cfg.Faults) == 0 && len(l.book.Load().stops[m.cfg.ID]) == 0 {
+		return segments
+	}
+	var out []plant.Segment
+	for i := range segments {
+		s := &segments[i]
+		if s.Class != plant.ClassStop {
+			continue
+		}
+		class, ok := l.reasons[l.told(m, s).Reason]
+		if !ok || class == s.Class {
+			continue
+		}
+		if out == nil {
+			out = slices.Clone(segments)
+		}
+		out[i].Class = class
+	}
+	if out == nil {
+		return segments
+	}
+	return out
+}
+
+// Losses gives what the stops of a line cost it in span, the greatest first: its
+// bottleneck's stops by class, the machine that caused them, and the reason.
+func (t *Twin) Losses(ctx context.Context, id string, span plant.Span) ([]plant.Loss, error) {
+	l, err := t.lineOf(id)
+	if err != nil {
+		return nil, err
+	}
+	span = wholeMinutes(span)
+	from, err := t.pasts(ctx, l, span)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.RLock()
+	span.To = min(span.To, l.known(t.now(), t.cfg.LateAfter))
+	t.mu.RUnlock()
+	if span.Empty() {
+		return []plant.Loss{}, nil
+	}
+	times := l.classed(l.bottleneck, from(l.bottleneck, span).Segments)
+	sums := map[plant.Loss]*plant.Loss{}
+	var all float64
+	for i := range times {
+		s := &times[i]
+		if !s.Class.Down() && s.Class != plant.ClassChangeover && s.Class != plant.ClassPlannedStop {
+			continue
+		}
+		cost := l.lost(s, span)
+		if cost == 0 {
+			continue
+		}
+		k := l.loss(from, s)
+		if sums[k] == nil {
+			sums[k] = &plant.Loss{}
+			*sums[k] = k
+		}
+		sums[k].Stops++
+		sums[k].Seconds += cost
+		all += cost
+	}
+	losses := []plant.Loss{}
+	for _, v := range sums {
+		v.Share = v.Seconds / all
+		losses = append(losses, *v)
+	}
+	slices.SortFunc(losses, func(a, b plant.Loss) int {
+		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.Class, b.Class), strings.Compare(a.Machine, b.Machine), strings.Compare(a.Reason+a.Fault, b.Reason+b.Fault))
+	})
+	return losses, nil
+}
+
+// lost gives how many seconds of planned time in span a stop took.
+func (l *line) lost(s *plant.Segment, span plant.Span) float64 {
+	var w plant.Window
+	for _, part := range l.ruledParts(s.Overlap(span)) {
+		w.Add(Tally(part.Span, []plant.Segment{*s}, nil, l.plannedShifts(part.Span, part.noOrder), part.TallyRules))
+	}
+	return (w.UnplannedStop + w.PlannedStop + w.SmallStop).Seconds()
+}
+
+// loss tells which kind of loss a stop of the bottleneck is.
+func (l *line) loss(from source, s *plant.Segment) plant.Loss {
+	k := plant.Loss{Class: s.Class, Small: s.Class.Down() && s.Length() < l.smallStop(s.From), Machine: l.bottleneck.cfg.ID}
+	m, stop := l.bottleneck, s
+	if c, at := l.causeAt(from, l.bottleneck, s); c != nil {
+		m, stop = c, at
+		k.Machine = c.cfg.ID
+	}
+	if k.Reason = l.told(m, stop).Reason; k.Reason == "" {
+		k.Fault = stop.Fault
+	}
+	return k
+}
+
+// causeAt gives the machine that stood by itself when a segment began, and its
+// segment at that time.
+func (l *line) causeAt(from source, m *machine, s *plant.Segment) (*machine, *plant.Segment) {
+	at := plant.Span{From: s.From, To: s.From + 1}
+	last := func(o *machine) *plant.Segment {
+		ss := from(o, at).Segments
+		if len(ss) == 0 {
+			return nil
+		}
+		return &ss[len(ss)-1]
+	}
+	c := l.cause(m.cfg.ID, s.Class, func(o *machine) (plant.Class, bool) {
+		if one := last(o); one != nil {
+			return one.Class, true
+		}
+		return plant.ClassUnknown, false
+	})
+	if c == nil || c == m {
+		return nil, nil
+	}
+	return c, last(c)
+}
