@@ -2,6 +2,7 @@
 # make test   runs every test; it installs what tests need first
 # make check  format, vet, staticcheck, imports, shipped settings
 # make bench  prints figures of this machine
+# make faults kills, cuts and fills what can be, and tells what was lost
 # make build  builds bin/linetwin with its pages
 
 SHELL   := /bin/bash
@@ -14,7 +15,7 @@ INFLUXD := $(TOOLS)/bin/influxd
 
 UI_SOURCES := $(shell find web/ui -path web/ui/node_modules -prune -o -path web/ui/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: build demo test check bench ui setup clean
+.PHONY: build demo test check bench faults ui setup clean
 
 build: bin/linetwin
 
@@ -62,6 +63,9 @@ check:
 
 bench: setup
 	@.ci/bench
+
+faults: setup
+	@.ci/faults
 
 clean:
 	rm -rf bin web/ui/dist/assets web/ui/dist/index.html .tools

@@ -40,7 +40,8 @@ func TestMetrics(t *testing.T) {
 	for _, m := range regexp.MustCompile("`linetwin_([a-z_]+)`").FindAllStringSubmatch(read(t, "../docs/operations.md"), -1) {
 		documented[m[1]] = true
 	}
-	real := regexp.MustCompile(`desc\("([a-z_]+)"`).FindAllStringSubmatch(read(t, "../cmd/linetwin/meters.go"), -1)
+	source := read(t, "../cmd/linetwin/meters.go") + read(t, "../cmd/linetwin/wire.go")
+	real := regexp.MustCompile(`desc\("([a-z_]+)"`).FindAllStringSubmatch(source, -1)
 	if len(real) < 10 {
 		t.Fatalf("only %d metrics found", len(real))
 	}

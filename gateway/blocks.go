@@ -124,6 +124,9 @@ func (c *committer) dropBad() []*block {
 			c.dropped++
 		}
 		c.drop(b.waiting, b.info)
+		var lost losses
+		lost.unreadable(b.waiting, b.info)
+		c.book.lose(&lost)
 	}
 	return bad
 }
@@ -144,6 +147,8 @@ func (c *committer) renew(damage error, ch change) error {
 	c.takeOut(c.dropBad())
 	c.badBlocks = false
 	ch.remove, ch.counters.dropped, ch.counters.span = nil, c.dropped, c.span
+	c.book.lost += uint64(len(c.book.waiting))
+	c.book.waiting, c.book.told, c.book.deleting = nil, nil, 0
 	c.mu.Unlock()
 	return c.store.apply(ch)
 }
@@ -224,7 +229,8 @@ func (c *committer) makeRoom(victims []*block) error {
 		return nil
 	}
 	c.setLeaving(victims, true)
-	ch := change{counters: c.countersAfter(victims, c.saved.next)}
+	lost := c.losses(victims)
+	ch := change{counters: c.countersAfter(victims, c.saved.next), counts: c.countsChange(nil, lost)}
 	for _, b := range victims {
 		ch.remove = append(ch.remove, b.key)
 	}
@@ -243,6 +249,7 @@ func (c *committer) makeRoom(victims []*block) error {
 		}
 		c.drop(b.waiting, b.info)
 	}
+	c.book.lose(lost)
 	c.takeOut(victims)
 	return nil
 }

@@ -69,6 +69,9 @@ type buffer struct {
 	overflowing                   bool
 	ackedBlocks                   bool // a block was acknowledged before it was in the list
 	badBlocks                     bool // a block turned out to be unreadable
+
+	book   book
+	toTell chan struct{} // a report waits, or was confirmed
 }
 
 // entry is a batch that is not in a block yet.
@@ -76,7 +79,8 @@ type entry struct {
 	b    *plant.Batch
 	size size
 	kept plant.Time
-	done bool // acknowledged
+	odd  []plant.Count // readings that are no new ones for sure
+	done bool          // acknowledged
 }
 
 // size is how many bytes batches take in memory and, once they are there, in
@@ -143,7 +147,7 @@ func (q *buffer) push(b *plant.Batch, live bool, now time.Time) {
 	b.Sequence = q.next
 	q.next++
 	held := size{memory: heldSize(b)}
-	q.pending = append(q.pending, entry{b: b, size: held, kept: plant.At(now)})
+	q.pending = append(q.pending, entry{b: b, size: held, kept: plant.At(now), odd: q.book.take(b)})
 	q.pendingBytes.add(held)
 	q.fresh.add(held)
 	q.made += uint64(len(b.Readings))
@@ -170,6 +174,9 @@ func (q *buffer) dropPending() {
 		info.widen(e.b.Complete.To)
 		info.readings = len(e.b.Readings)
 		q.drop(info.readings, info)
+		var lost losses
+		lost.batch(e.b)
+		q.book.lose(&lost)
 		if !q.overflowing {
 			q.overflowing = true
 			q.log.Error("buffer cannot be written and memory is full: the oldest readings are dropped")
@@ -333,6 +340,7 @@ func (q *buffer) account(s *plant.GatewayStatus) {
 	s.Dropped, s.DroppedSpan = q.dropped, q.span
 	s.BufferBytes, s.BufferMax = q.stored, int64(q.cfg.Buffer.MaxBytes)
 	s.LastSequence = q.next - 1
+	s.ReportsWaiting, s.CountsLost = uint64(len(q.book.waiting)), q.book.lost
 	if n := q.unacked(q.lowest()); n < q.pendingFirst {
 		s.OldestWaits = q.blocks[q.findBlock(n)].info.oldest
 	} else if n < q.next {

@@ -42,6 +42,7 @@ func (q *buffer) writeTail(ctx context.Context) {
 func (q *buffer) flushTail(e *encoder, records []byte) []byte {
 	var space [tailChunk]entry
 	var lengths [tailChunk]int
+	q.markSkipped()
 	for {
 		todo := q.unwritten(space[:0])
 		if len(todo) == 0 {
@@ -50,6 +51,9 @@ func (q *buffer) flushTail(e *encoder, records []byte) []byte {
 		records = records[:0]
 		for i, one := range todo {
 			before := len(records)
+			if len(one.odd) > 0 {
+				records = appendRecord(records, one.b.Sequence, func(dst []byte) []byte { return appendCounts(append(dst, tailOdd), one.odd) })
+			}
 			records = appendRecord(records, one.b.Sequence, func(dst []byte) []byte {
 				e.reset()
 				e.add(one.b, one.kept)
@@ -189,11 +193,15 @@ func (c *committer) hurry() bool {
 // tail holds nothing older. Where all was acknowledged before it was due, and
 // that is how it should be, nothing is written at all.
 func (c *committer) commit(now time.Time, last bool) error {
-	c.mu.Lock()
-	next := c.next
-	c.mu.Unlock()
+	report := c.closeReport(now, last)
+	err := c.write(now, last, report)
+	c.keepReport(report, err)
+	return err
+}
+
+func (c *committer) write(now time.Time, last bool, report *plant.CountReport) error {
 	// The tail's file that is left now holds nothing that pendingRuns does not see.
-	c.tail.turn(next)
+	unmarked := c.tail.turn(c.mark) != nil
 
 	runs, kept, through := c.pendingRuns()
 	maker := blockMaker{enc: c.enc}
@@ -215,20 +223,24 @@ func (c *committer) commit(now time.Time, last bool) error {
 	for _, b := range m.old {
 		ch.remove = append(ch.remove, b.key)
 	}
-	if len(ch.remove)+len(ch.put) > 0 || ch.counters.dropped != c.saved.dropped ||
+	ch.counts = c.countsChange(report, nil)
+	if len(ch.remove)+len(ch.put) > 0 || report != nil || unmarked || last && len(ch.counts.told) > 0 || ch.counters.dropped != c.saved.dropped ||
 		ch.counters.next != c.saved.next && (last || now.Sub(c.savedAt) >= stateEvery) {
 		c.setLeaving(m.old, true)
 		err := c.store.apply(ch)
 		if isDamage(err) {
-			m, err = merging{}, c.renew(err, change{put: put, values: maker.values, counters: ch.counters})
+			m, err = merging{}, c.renew(err, change{put: put, values: maker.values, counters: ch.counters, counts: ch.counts})
 		}
 		if err != nil {
 			c.setLeaving(m.old, false)
 			return fmt.Errorf("commit buffer: %w", err)
 		}
 		c.saved, c.savedAt, c.doomed = ch.counters, now, c.doomed[:0]
+		c.mu.Lock()
+		c.book.deleted()
+		c.mu.Unlock()
 	}
-	c.committed(through, put, m)
+	c.committed(through, put, m, runs)
 	return c.tail.clear()
 }
 
@@ -317,7 +329,7 @@ func (c *committer) countersAfter(victims []*block, next uint64) counters {
 
 // committed brings the memory in line with what the database now holds: put
 // came from pending, m replaced blocks.
-func (c *committer) committed(next uint64, put []*block, m merging) {
+func (c *committer) committed(next uint64, put []*block, m merging, runs [][]*plant.Batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(m.old) > 0 {
@@ -325,7 +337,7 @@ func (c *committer) committed(next uint64, put []*block, m merging) {
 		c.putIn(m.put)
 	}
 	for _, b := range put {
-		c.accountNew(b)
+		c.accountNew(b, runs)
 	}
 	c.putIn(put)
 	for len(c.pending) > 0 && c.pendingFirst < next {
@@ -340,7 +352,7 @@ func (c *committer) committed(next uint64, put []*block, m merging) {
 
 // accountNew finds what of a block that came from memory still waits. What
 // memory had to drop while the commit was under way, the disk has after all.
-func (c *committer) accountNew(b *block) {
+func (c *committer) accountNew(b *block, runs [][]*plant.Batch) {
 	b.waiting = 0
 	for i, readings := range b.counts {
 		n := b.first + uint64(i)
@@ -351,6 +363,7 @@ func (c *committer) accountNew(b *block) {
 		if n < c.pendingFirst {
 			c.dropped -= uint64(readings)
 			c.waiting += uint64(readings)
+			c.book.restore(numbered(runs, n))
 		}
 	}
 	if !c.acks.meets(b.numbers()) {

@@ -66,19 +66,20 @@ type Device struct {
 // Gateway is one edge process. It is also the node of which its wire asks
 // births and to which it hands acknowledgements.
 type Gateway struct {
-	cfg     Config
-	log     *slog.Logger
-	session string
-	id      plant.Identity
-	started plant.Time
-	buffer  *buffer
-	read    atomic.Uint64
-	running atomic.Bool
-	changed chan struct{} // a device may have come or gone
-	reloads chan reload
-	ended   chan struct{} // closed when no reload is taken any more
-	closing time.Duration // the most that a device's end may take in a reload
-	telling sync.Mutex    // one at a time tells the wire of devices
+	cfg       Config
+	log       *slog.Logger
+	session   string
+	id        plant.Identity
+	started   plant.Time
+	buffer    *buffer
+	read      atomic.Uint64
+	running   atomic.Bool
+	changed   chan struct{} // a device may have come or gone
+	reloads   chan reload
+	confirmed chan plant.CountConfirmation
+	ended     chan struct{} // closed when no reload is taken any more
+	closing   time.Duration // the most that a device's end may take in a reload
+	telling   sync.Mutex    // one at a time tells the wire of devices
 
 	mu       sync.Mutex
 	devices  []*device
@@ -95,7 +96,7 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, log: log.With("gateway", cfg.Gateway), session: rand.Text(),
 		started: plant.At(time.Now()), changed: make(chan struct{}, 1),
-		reloads: make(chan reload), ended: make(chan struct{}), closing: closing,
+		reloads: make(chan reload), confirmed: make(chan plant.CountConfirmation, 8), ended: make(chan struct{}), closing: closing,
 	}
 	wrong = append(wrong, checkDevices(devices)...)
 	for _, d := range devices {
@@ -140,6 +141,9 @@ func (g *Gateway) Run(ctx context.Context, wire Wire) error {
 		others.Go(func() { run(rest) })
 	}
 	others.Go(func() { g.report(rest, wire) })
+	if counts, ok := wire.(CountsWire); ok {
+		others.Go(func() { g.tellCounts(rest, counts) })
+	}
 	g.obey(ctx, wire, &pollers)
 	pollers.Wait()
 	g.flushPast(true)

@@ -35,7 +35,8 @@ func openBuffer(cfg Config, log *slog.Logger) (*buffer, error) {
 	q := &buffer{
 		cfg: cfg, log: log, store: store, tail: tail, blocks: blocks,
 		live: make(chan *plant.Batch, liveQueue), toTail: make(chan struct{}, 1),
-		toDisk: make(chan struct{}, 1), toSend: make(chan struct{}, 1),
+		toDisk: make(chan struct{}, 1), toSend: make(chan struct{}, 1), toTell: make(chan struct{}, 1),
+		book:      newBook(plant.At(time.Now())),
 		freeSpace: freeDisk, dropped: c.dropped, span: c.span,
 		flight: flight{backlog: map[uint64]sentOne{}, backoff: 1},
 	}
@@ -62,7 +63,7 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 	slices.SortStableFunc(records, func(a, b tailRecord) int { return cmp.Compare(a.number, b.number) })
 	next := c.next
 	for _, r := range records {
-		if r.block == nil {
+		if r.mark() {
 			next = max(next, r.number)
 		} else {
 			next = max(next, r.number+1)
@@ -73,6 +74,9 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 		next = b.numbers().Last + 1
 		q.stored += int64(b.bytes)
 		q.waiting += uint64(b.waiting)
+	}
+	if err := q.recount(records); err != nil {
+		return err
 	}
 	batches, kept := q.readTail(q.disk.pack, records, c.next, next)
 	next += uint64(len(batches))
@@ -88,6 +92,7 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 	}
 	q.blocks = append(q.blocks, ch.put...)
 	ch.counters = counters{next: next, dropped: q.dropped, span: q.span}
+	ch.counts.state = q.countsNow(next, nil)
 	err := q.store.apply(ch)
 	if isDamage(err) {
 		err = q.disk.renew(err, ch)

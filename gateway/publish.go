@@ -186,6 +186,7 @@ func (d *drainer) sendNext(ctx context.Context) bool {
 	}
 	d.batch.Area, d.batch.Gateway = d.cfg.Area, d.cfg.Gateway
 	d.batch.Sequence, d.batch.Historical = c.number, true
+	d.batch.Complete = d.buffer.claim(&d.batch)
 	d.pay(ctx, len(d.batch.Readings))
 	select {
 	case <-ctx.Done():

@@ -25,6 +25,8 @@ const (
 	bucketInfos  = "infos"  // the same key -> info, stored bytes, checksum
 	bucketState  = "state"
 	keyState     = "counters"
+	keyCounts    = "counts"  // countsState
+	bucketCounts = "reports" // big-endian number -> report that is not confirmed
 )
 
 // lockWait is how long a start waits for another process to let go.
@@ -52,6 +54,7 @@ type change struct {
 	put      []*block
 	values   [][]byte // of put
 	counters counters
+	counts   countsChange
 }
 
 // openStore opens the database, or sets a damaged one aside and begins a new
@@ -125,7 +128,7 @@ func tryStore(path string) (*store, counters, []*block, error) {
 			return err
 		}
 		err = db.Update(func(tx *bbolt.Tx) error {
-			for _, name := range []string{bucketBlocks, bucketInfos, bucketState} {
+			for _, name := range []string{bucketBlocks, bucketInfos, bucketState, bucketCounts} {
 				if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 					return fmt.Errorf("make bucket: %w", err)
 				}
@@ -238,6 +241,9 @@ func (s *store) apply(c change) error {
 				if err := errors.Join(blocks.Put(k, c.values[i]), infos.Put(k, storedInfo(b))); err != nil {
 					return fmt.Errorf("put block: %w", err)
 				}
+			}
+			if err := c.counts.apply(tx); err != nil {
+				return err
 			}
 			return tx.Bucket([]byte(bucketState)).Put([]byte(keyState), c.counters.encode())
 		})

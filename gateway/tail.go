@@ -20,11 +20,16 @@ import (
 //	length    4 bytes little endian, of the block
 //	number    8 bytes little endian: of the batch
 //	checksum  4 bytes: CRC32C of length, number and block
-//	block     one batch; none in a mark, whose number is the next to be given
+//	block     one batch; in a mark, whose number is the next to be given, none or
+//	          what is counted; or what of the next record's batch is counted oddly
+//
+// The first byte of a block tells them apart.
 const (
 	tailMagic = "LTr1"
 	tailHead  = 20
 	tailMax   = 64 << 20 // bytes of one file, while nothing can be committed
+	tailMark  = 0xC0     // first byte of a mark's counts
+	tailOdd   = 0xC1     // first byte of odd counts
 )
 
 var errTailFull = errors.New("tail file is full: nothing was committed for too long")
@@ -39,8 +44,12 @@ type tail struct {
 // tailRecord is one record read back.
 type tailRecord struct {
 	number uint64
-	block  []byte // nil in a mark
+	block  []byte // of a batch
+	counts []byte // of a mark, where it has them
+	odd    []byte
 }
+
+func (r *tailRecord) mark() bool { return r.block == nil && r.odd == nil }
 
 // openTail opens both files and gives the records in them, and how many bytes
 // were no records.
@@ -94,7 +103,13 @@ func readTail(data []byte) (tailRecord, int) {
 		return tailRecord{}, 0
 	}
 	r := tailRecord{number: binary.LittleEndian.Uint64(data[8:])}
-	if n > 0 {
+	switch {
+	case n == 0:
+	case block[0] == tailMark:
+		r.counts = block[1:]
+	case block[0] == tailOdd:
+		r.odd = block[1:]
+	default:
 		r.block = block
 	}
 	return r, tailHead + int(n)
@@ -121,6 +136,11 @@ func appendRecord(dst []byte, number uint64, body func([]byte) []byte) []byte {
 	return dst
 }
 
+// appendMark appends the record of a mark.
+func appendMark(dst []byte, next uint64, counts []byte) []byte {
+	return appendRecord(dst, next, func(dst []byte) []byte { return append(append(dst, tailMark), counts...) })
+}
+
 // write appends whole records. After a failure nothing of them is left.
 func (t *tail) write(records []byte) error {
 	t.mu.Lock()
@@ -141,19 +161,20 @@ func (t *tail) put(records []byte) error {
 	return nil
 }
 
-// turn begins the other file with a mark that next is the next number. It
-// reports false while the other file still holds what is not committed.
-func (t *tail) turn(next uint64) bool {
+// turn begins the other file with a mark of the next number and of what is
+// counted below it. It does nothing while the other file still holds what is
+// not committed. All that is in the file before has lower numbers.
+func (t *tail) turn(mark func() (next uint64, counts []byte)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.size[t.active] == 0 || t.size[1-t.active] != 0 {
-		return false
+		return nil
 	}
 	t.active = 1 - t.active
+	next, counts := mark()
 	// Should it fail, the numbers may be given again, which does no harm: the
 	// next process has another session.
-	_ = t.put(appendRecord(nil, next, nil))
-	return true
+	return t.put(appendMark(nil, next, counts))
 }
 
 // clear empties the file that turn left behind.

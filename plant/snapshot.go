@@ -133,6 +133,9 @@ type GatewayLive struct {
 	StoredRate float64 `json:"stored_per_s"`
 	Gaps       uint64  `json:"gaps"`    // holes in the order of messages, each asked for again
 	Foreign    bool    `json:"foreign"` // an edge node that is not ours: no acknowledgement
+	// Dropouts are the latest times of which it dropped readings, newest first.
+	Dropouts []Gap         `json:"dropouts,omitempty"`
+	Audit    *GatewayAudit `json:"audit,omitempty"` // the latest
 
 	Identity Identity  `json:"identity"`
 	Rivals   *Rivals   `json:"rivals,omitempty"`   // two processes have this name

@@ -97,6 +97,11 @@ type GatewayStatus struct {
 	Dropped uint64 `json:"dropped"` // readings dropped because the buffer was full or damaged, for ever
 	// DroppedSpan is the time that the dropped readings covered.
 	DroppedSpan Span `json:"dropped_span"`
+	// ReportsWaiting counts reports of counts that the twin has not confirmed.
+	ReportsWaiting uint64 `json:"reports_waiting"`
+	// CountsLost counts rows and reports of counts that could not be kept, since
+	// the start: an audit does not know of their readings.
+	CountsLost uint64 `json:"counts_lost"`
 
 	BufferBytes  int64  `json:"buffer_bytes"`
 	BufferMax    int64  `json:"buffer_max_bytes"`
@@ -112,5 +117,37 @@ type GatewayStatus struct {
 	// none.
 	Rival string `json:"rival,omitempty"`
 
+	// Wire is how the gateway's connection to its broker stands.
+	Wire *WireStatus `json:"wire,omitempty"`
+
 	Devices []DeviceStatus `json:"devices"`
+}
+
+// WireStatus is how a connection to a broker stands, and why the one before
+// was not made or lost.
+type WireStatus struct {
+	Broker   string `json:"broker"`
+	Since    Time   `json:"since"`    // when it was made
+	Connects uint64 `json:"connects"` // connections since the start
+	Faults   uint64 `json:"faults"`   // attempts that failed and connections lost since the start
+	// LastFault is the last thing that kept the connection from standing.
+	LastFault   string `json:"last_fault,omitempty"`
+	LastFaultAt Time   `json:"last_fault_at,omitempty"`
+	// Notes are what IT should do something about although the connection
+	// stands.
+	Notes        []string      `json:"notes,omitempty"`
+	Certificates []Certificate `json:"certificates,omitempty"`
+}
+
+// Whose certificate it is.
+const (
+	CertificateOwn    = "own"
+	CertificateBroker = "broker"
+)
+
+// Certificate is one that a connection to a broker rests on.
+type Certificate struct {
+	Of       string `json:"of"` // own or broker
+	Subject  string `json:"subject"`
+	NotAfter Time   `json:"not_after"`
 }

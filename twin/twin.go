@@ -70,6 +70,9 @@ type Options struct {
 	History History
 	Ledger  Ledger
 	Rules   rules.Config
+	// Books and Counter are what an audit needs; where one is nil there is none.
+	Books   Books
+	Counter Counter
 	Version string
 	Log     *slog.Logger
 	Clock   func() time.Time // nil: time.Now
@@ -84,7 +87,8 @@ type Twin struct {
 	hist    *historian
 	live    *broadcaster
 	pending *alertBook
-	loaded  chan struct{} // closed once the ledger is read: only then batches are applied
+	reports chan plant.CountReport // of counts, for the ledger
+	loaded  chan struct{}          // closed once the ledger is read: only then batches are applied
 
 	unsaved []plant.Result // that the ledger could not take yet; of flush alone
 	said    atomic.Pointer[book]
@@ -116,6 +120,7 @@ func New(cfg Config, opts Options) (*Twin, error) {
 	t := &Twin{
 		cfg: cfg, opts: opts, log: opts.Log, zone: zone,
 		hist: newHistorian(opts.History, opts.Log), live: newBroadcaster(), pending: &alertBook{}, loaded: make(chan struct{}),
+		reports:  make(chan plant.CountReport, reportsQueued),
 		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[gatewayKey]*gateway{},
 		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{}, standings: map[string]*standing{},
 		who: identities{by: map[gatewayKey]kept{}}, tellers: map[string]*teller{},
@@ -173,6 +178,7 @@ func (t *Twin) Run(ctx context.Context, acks Acknowledger) error {
 		t.restateLoop,
 		t.tickLoop,
 		t.ledgerLoop,
+		func(ctx context.Context) error { return t.countsLoop(ctx, acks) },
 	}
 	errs := make(chan error, len(jobs))
 	for _, job := range jobs {
@@ -207,10 +213,15 @@ func (t *Twin) noticeLocked(kind, text string) {
 }
 
 // Notice lets the parts around the twin (the wire, the stores) tell what IT
-// should know; count is the total so far.
+// should know; count is the total so far. Without a text it takes the notice
+// away.
 func (t *Twin) Notice(kind, text string, count uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if text == "" {
+		delete(t.notices, kind)
+		return
+	}
 	n := t.notices[kind]
 	if n != nil && n.Count == count && n.Text == text {
 		return

@@ -64,6 +64,7 @@ type rig struct {
 	dir     string
 	history *faultyHistory
 	ledger  *sqlite.Ledger
+	books   *faultyBooks
 	twin    *twin.Twin
 	stop    func()
 
@@ -137,7 +138,8 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	r.history = &faultyHistory{History: h}
-	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: r.ledger, Log: log, Clock: r.clock}); err != nil {
+	r.books = &faultyBooks{rig: r}
+	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: r.ledger, Books: r.books, Counter: h, Log: log, Clock: r.clock}); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -54,6 +54,10 @@ func TestProblems(t *testing.T) {
 		{"unknown parameter", "GET", "/api/v1/lines/mcb-a/oee?form=1", "", 400, `query.form: unknown parameter, allowed: from, to, by`},
 		{"no parameters", "GET", "/api/v1/lines?a=1", "", 400, `query.a: unknown parameter, allowed: no parameters`},
 		{"given twice", "GET", "/api/v1/alerts?open=true&open=false", "", 400, `query.open: given 2 times, allowed: once`},
+		{"not a whole minute", "GET", "/api/v1/audit?from=2026-03-02T03:00:30Z", "", 400, `query.from: found "2026-03-02T03:00:30.000Z", allowed: a whole minute`},
+		{"audit of the future", "GET", "/api/v1/audit?from=2026-03-02T03:00:00Z&to=2026-03-02T05:00:00Z", "", 400, `query.to: found "2026-03-02T05:00:00.000Z", allowed: not after now, 2026-03-02T04:34:56.000Z`},
+		{"too long an audit", "GET", "/api/v1/audit?from=2026-03-01T03:00:00Z&to=2026-03-02T04:00:00Z", "", 400, `query.from: found "2026-03-01T03:00:00.000Z", allowed: at most 1 days before to, 2026-03-02T04:00:00.000Z`},
+		{"unknown gateway", "GET", "/api/v1/audit?gateway=edge-9", "", 404, `no gateway "edge-9"; there are: assembly/edge-1, assembly/edge-2, assembly/ignition-7`},
 		{"unknown alert", "POST", "/api/v1/alerts/none/acknowledge", `{"by":"li"}`, 404, `no alert "none"; open ones are at /api/v1/alerts?open=true`},
 		{"a name without a signal", "POST", "/api/v1/quarantine/retry", `{"as":"x"}`, 422, `body.signal: missing, allowed: the signal whose readings are to be stored as "x"`},
 		{"a bad name", "POST", "/api/v1/quarantine/retry", `{"signal":"good","as":"a b"}`, 422, `body.as: found "a b", allowed: an identifier: 1 to 64 of a-z A-Z 0-9 _ -`},
@@ -116,6 +120,8 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/alerts", []string{`"id":"old"`}},
 		{"/api/v1/alerts?open=true", []string{`"id":"feeder-jam/a-riveting/1"`}},
 		{"/api/v1/gateways", []string{`[{"area":"assembly","gateway":"edge-1"`, `"link":"stale"`, `"foreign":true`}},
+		{"/api/v1/audit", []string{`{"from":"2026-03-02T03:34:00.000Z","to":"2026-03-02T04:34:00.000Z","proven":false,"sums":{"made":600,`, `"dropped":7`}},
+		{"/api/v1/audit?gateway=edge-2&from=2026-03-02T01:00:00Z&to=2026-03-02T02:00:00Z", []string{`{"from":"2026-03-02T01:00:00.000Z"`, `"gateways":["assembly/edge-2"]`}},
 		{"/api/v1/scorecard", []string{`{"from":"2026-02-23T04:34:56.000Z"`, `"source":"missing"`}},
 		{"/api/v1/session", []string{`{"actions":true}`}},
 		{"/api/v1/lines/mcb-a/losses", []string{`[{"class":"stop","small":false,"machine":"a-riveting","reason":"jam","stops":3,"seconds":1500,"share":0.75}`}},
@@ -276,7 +282,7 @@ func TestOpenAPI(t *testing.T) {
 		"/api/v1/alerts": {"from", "to", "open"}, "/api/v1/alerts/{id}/acknowledge": {"id"}, "/api/v1/gateways": {},
 		"/api/v1/scorecard": {"from", "to"}, "/api/v1/events": {"line", "machine"}, "/api/v1/session": {},
 		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
-		"/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
+		"/api/v1/audit": {"from", "to", "gateway"}, "/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
 	}
 	manual, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
 	if err != nil {

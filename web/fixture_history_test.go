@@ -231,8 +231,24 @@ func (f *fixture) gateways(now plant.Time) []plant.GatewayLive {
 	one.Shared = []plant.Shared{{Machine: "press-1", Area: "press", Gateway: "edge-9", Since: now.Add(-4 * time.Minute)}}
 	two.Identity = box("box-5", "10.0.5.2", "A6HH4QPLZX8MK2WE")
 	two.Rivals = &plant.Rivals{Since: now.Add(-25 * time.Minute), Last: now.Add(-17 * time.Minute), Turns: 61, Here: two.Identity, Other: box("box-6", "10.0.5.3", "A6HH4QPLZX8MK2WE")}
+	two.Dropouts = []plant.Gap{
+		{Machine: "d-calibration", Span: plant.Span{From: now.Add(-2 * time.Hour), To: now.Add(-119 * time.Minute)}, Readings: 5},
+		{Span: plant.Span{From: now.Add(-26 * time.Hour), To: now.Add(-25 * time.Hour)}, Readings: 2},
+	}
+	hour := plant.Span{From: now.Floor(time.Minute).Add(-time.Hour), To: now.Floor(time.Minute)}
+	one.Audit = &plant.GatewayAudit{At: now.Add(-4 * time.Minute), Span: hour, AuditSums: plant.AuditSums{Made: 4334400, Repeated: 31, Stored: 4334369}}
+	two.Audit = &plant.GatewayAudit{At: now.Add(-4 * time.Minute), Span: hour, AuditSums: plant.AuditSums{Made: 188210, Stored: 188190, Waiting: 12, Dropped: 7, Unexplained: 1}}
 	three := plant.GatewayLive{GatewayStatus: plant.GatewayStatus{Area: "assembly", Gateway: "ignition-7"}, Online: true, Foreign: true, Since: now.Add(-time.Hour), LastSeen: now.Add(-time.Second), MadeRate: 3.5}
 	return []plant.GatewayLive{one, two, three}
+}
+
+func (f *fixture) Audit(_ context.Context, span plant.Span, gateway string) (plant.Audit, error) {
+	if gateway != "" && gateway != "edge-2" {
+		return plant.Audit{}, fmt.Errorf("gateway %s: %w", gateway, plant.ErrNotFound)
+	}
+	sums := plant.AuditSums{Made: 600, Stored: 593, Dropped: 7}
+	return plant.Audit{Span: span, Sums: sums, Gateways: []plant.AuditGateway{{Area: "assembly", Gateway: "edge-2", Counted: span}},
+		Differences: []plant.AuditDifference{{Machine: "d-calibration", Gateways: []string{"assembly/edge-2"}, Span: span, AuditSums: sums}}, Gaps: []plant.GatewayGap{}}, nil
 }
 
 func (f *fixture) Scorecard(_ context.Context, span plant.Span) (plant.Scorecard, error) {

@@ -80,6 +80,13 @@ type Scorecard interface {
 	Scorecard(ctx context.Context, span plant.Span) (plant.Scorecard, error)
 }
 
+// Auditor holds what gateways made against what history has.
+type Auditor interface {
+	// Audit looks at a span of whole minutes, and at the machines of one gateway
+	// where it is not empty; plant.ErrNotFound: nobody knows that gateway.
+	Audit(ctx context.Context, span plant.Span, gateway string) (plant.Audit, error)
+}
+
 // Sources is what a Server shows. Metrics and Ready may be nil: without
 // metrics /metrics is not found, without Ready the server is always ready.
 type Sources struct {
@@ -91,6 +98,7 @@ type Sources struct {
 	Losses     Losses
 	Entries    Entries
 	Quarantine Quarantine
+	Audits     Auditor
 	Metrics    http.Handler
 	Ready      func() (ok bool, why []string) // why names what is not ready
 }
@@ -104,7 +112,7 @@ func (s *Sources) missing() []string {
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
 		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"entries", s.Entries == nil},
-		{"quarantine", s.Quarantine == nil},
+		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil},
 	} {
 		if x.nil {
 			names = append(names, x.name)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,7 @@ func (a *app) check() *cobra.Command {
 			return a.runCheck(names, o, output == "json")
 		},
 	}
-	cmd.Flags().BoolVar(&o.WithoutSecrets, "without-secrets", false, "do not ask for the variables and files of passwords and tokens")
+	cmd.Flags().BoolVar(&o.WithoutSecrets, "without-secrets", false, "for files of another computer: do not ask for the variables and files of passwords, tokens and certificates")
 	cmd.Flags().StringVar(&output, "output", "text", "text, or json: files, problems and notes, for other programs")
 	return cmd
 }
@@ -85,6 +86,10 @@ func (a *app) runCheck(names []string, o configs.Options, asJSON bool) error {
 	}
 	between, notes := configs.CheckSite(right)
 	all = append(all, between...)
+	if !o.WithoutSecrets { // else it is another computer's file
+		wrong, remarks := configs.CheckConnections(right, time.Now())
+		all, notes = append(all, wrong...), append(notes, remarks...)
+	}
 	for i, f := range out.Files {
 		out.Files[i].OK = f.OK && !slices.ContainsFunc(all, func(p configs.Problem) bool { return p.File == f.File })
 	}

@@ -341,6 +341,7 @@ func TestChain(t *testing.T) {
 		made += m.Good + m.Reject
 	}
 	t.Logf("%d pieces of %d machines compared", made, len(want.Machines))
+	f.audited(began)
 	f.times(want, func(machine string) time.Duration {
 		switch {
 		case machine == "b-welding":

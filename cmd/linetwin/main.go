@@ -26,6 +26,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		var code exitError
+		if errors.As(err, &code) {
+			os.Exit(code.code)
+		}
 		os.Exit(1)
 	}
 }
@@ -44,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.PersistentFlags().StringVar(&app.logLevel, "log", "info", "log level: debug, info, warn or error")
 	root.PersistentFlags().StringVar(&app.logFormat, "log-format", "text", "log format: text or json")
 	root.AddCommand(app.demo(), app.gateway(), app.twin(), app.simulate(), app.check(), app.probe(), app.browse(),
-		app.signals(), app.profiles(), app.trust(), app.quarantine(), app.version())
+		app.signals(), app.profiles(), app.trust(), app.quarantine(), app.audit(), app.version())
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
@@ -58,6 +62,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	return err
 }
+
+// exitError ends the program with a code of its own.
+type exitError struct {
+	code int
+	text string
+}
+
+func (e exitError) Error() string { return e.text }
 
 // app is what all commands share.
 type app struct {

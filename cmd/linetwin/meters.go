@@ -18,6 +18,7 @@ type meters struct {
 	live liveTwin
 
 	quarantined func() int64
+	wire        *wireWatch
 
 	mu   sync.Mutex
 	host func() sparkplug.Stats // nil until the wire is up
@@ -45,8 +46,8 @@ type liveTwin interface {
 }
 
 // handler serves the figures of a model.
-func (m *meters) handler(live liveTwin) http.Handler {
-	m.live = live
+func (m *meters) handler(live liveTwin, wire *wireWatch) http.Handler {
+	m.live, m.wire = live, wire
 	r := prometheus.NewRegistry()
 	r.MustRegister(m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
@@ -149,6 +150,7 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		gauge(d.alerts, float64(n), string(severity))
 	}
 	count(d.quarantined, uint64(m.quarantined()))
+	m.wire.collect(ch, s.Gateways)
 	d.history.collect(m.live.History(), gauge, count)
 	host := m.hostStats()
 	if host == nil {

@@ -26,6 +26,7 @@ type probeFlags struct {
 	machines []string
 	signals  []string
 	orders   bool
+	wire     bool
 
 	unit, count, bit, length int
 	order                    string
@@ -34,12 +35,15 @@ type probeFlags struct {
 func (a *app) probe() *cobra.Command {
 	f := probeFlags{bit: -1}
 	cmd := &cobra.Command{
-		Use:   "probe FILE | probe URL ADDRESS [TYPE]... | probe URL NODE...",
+		Use:   "probe FILE [--wire] | probe URL ADDRESS [TYPE]... | probe URL NODE...",
 		Short: "Connect to devices once, read every signal once, and show all that is known of it",
 		Long: "With a gateway's settings file: connect to each device, read each signal once. With a URL: read\n" +
 			"registers (holding:0 float32) or nodes (ns=2;s=Temperature) without any file; an OPC UA URL alone\n" +
-			"lists what the server offers. Nothing is ever written. The command succeeds if every signal is good.",
+			"lists what the server offers. Nothing is ever written. The command succeeds if every signal is good.\n" +
+			"With --wire: connect to the brokers of a gateway's or twin's file instead, and tell step by step what\n" +
+			"works: name, TCP, TLS with all certificates, user, subscriptions, the twin's answer.",
 		Example: "  linetwin probe gateway.yaml --machine a-riveting\n" +
+			"  linetwin probe gateway.yaml --wire\n" +
 			"  linetwin probe tcp://192.168.10.21:502 --unit 1 holding:10 float32\n" +
 			"  linetwin probe tcp://192.168.10.21:502 holding:0 --count 50\n" +
 			"  linetwin probe opc.tcp://192.168.10.31:4840\n" +
@@ -51,6 +55,7 @@ func (a *app) probe() *cobra.Command {
 	flags.StringVarP(&f.output, "output", "o", outTable, "table, json or csv")
 	flags.StringSliceVar(&f.machines, "machine", nil, "only these machines of the file")
 	flags.StringSliceVar(&f.signals, "signal", nil, "only these signals of the file")
+	flags.BoolVar(&f.wire, "wire", false, "not the devices but the way to the broker: try each step of it once (gateway's or twin's file)")
 	flags.BoolVar(&f.orders, "orders", false, "modbus: show each value in every byte order and at the addresses beside it (always for a single one)")
 	flags.IntVar(&f.unit, "unit", 1, "modbus: unit (slave) identifier")
 	flags.IntVar(&f.count, "count", 1, "modbus: read this many values, one after the other, from each address")
@@ -64,6 +69,9 @@ func (a *app) probe() *cobra.Command {
 func (a *app) runProbe(ctx context.Context, args []string, f *probeFlags) error {
 	if err := checkOutput(f.output, outTable, outJSON, outCSV); err != nil {
 		return err
+	}
+	if f.wire {
+		return a.probeWire(ctx, args, f)
 	}
 	if f.orders && f.output == outCSV {
 		return errors.New("--orders: found --output csv, allowed: table or json")

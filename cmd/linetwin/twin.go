@@ -52,6 +52,7 @@ type twinRole struct {
 	model  *twin.Twin
 	web    *web.Server
 	meters *meters
+	wire   *wireWatch
 	stores []io.Closer
 	aside  retrier
 
@@ -60,7 +61,7 @@ type twinRole struct {
 
 // newTwin opens the stores and puts the parts together; it listens nowhere.
 func newTwin(ctx context.Context, cfg *configs.Twin, log *slog.Logger) (*twinRole, error) {
-	t := &twinRole{cfg: cfg, log: log, meters: newMeters()}
+	t := &twinRole{cfg: cfg, log: log, meters: newMeters(), wire: &wireWatch{}}
 	if err := t.open(ctx); err != nil {
 		return nil, errors.Join(err, t.close())
 	}
@@ -78,7 +79,7 @@ func (t *twinRole) open(ctx context.Context) error {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	t.stores = append(t.stores, ledger)
-	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Rules: cfg.Rules(), Version: version, Log: log})
+	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Books: ledger, Counter: history, Rules: cfg.Rules(), Version: version, Log: log})
 	if err != nil {
 		return err
 	}
@@ -88,8 +89,8 @@ func (t *twinRole) open(ctx context.Context) error {
 		}
 	}
 	t.web, err = web.New(cfg.Web, web.Sources{
-		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Entries: t.model, Quarantine: t.aside,
-		Metrics: t.meters.handler(t.model), Ready: t.model.Ready,
+		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Entries: t.model, Quarantine: t.aside, Audits: t.model,
+		Metrics: t.meters.handler(t.model, t.wire), Ready: t.wire.ready(t.model.Ready),
 	}, version, log)
 	if err != nil {
 		return fmt.Errorf("web: %w", err)
@@ -97,7 +98,13 @@ func (t *twinRole) open(ctx context.Context) error {
 	return nil
 }
 
-func (t *twinRole) openHistory(ctx context.Context) (twin.History, error) {
+// history is what the twin asks of a store.
+type history interface {
+	twin.History
+	twin.Counter
+}
+
+func (t *twinRole) openHistory(ctx context.Context) (history, error) {
 	if c := t.cfg.History.Influx; c != nil {
 		h, err := influx.Open(*c, t.log)
 		if err != nil {
@@ -164,6 +171,7 @@ func (t *twinRole) listen(ctx context.Context) error {
 		return fmt.Errorf("wire: %w", err)
 	}
 	t.meters.listen(host.Stats)
+	t.wire.follow(host)
 	return together(ctx, host.Run,
 		func(ctx context.Context) error { return t.model.Run(ctx, host) },
 		func(ctx context.Context) error { return t.watch(ctx, host) })
@@ -210,6 +218,8 @@ func (t *twinRole) watch(ctx context.Context, host *sparkplug.Host) error {
 		case <-tick.C:
 		}
 		t.notice(host.Stats())
+		kind, text, count := t.wire.notice()
+		t.model.Notice(kind, text, count)
 	}
 }
 

@@ -179,7 +179,7 @@ func TestCannotStart(t *testing.T) {
 	}{
 		{"port taken", Config{Listen: taken.Addr().String(), Folder: t.TempDir()}, "address already in use"},
 		{"folder is a file", Config{Listen: "127.0.0.1:0", Folder: file}, "not a directory"},
-		{"no certificate", Config{Listen: "127.0.0.1:0", Folder: t.TempDir(), TLS: TLS{Cert: "/nowhere", Key: "/nowhere"}}, "read tls.cert and tls.key: open /nowhere"},
+		{"no certificate", Config{Listen: "127.0.0.1:0", Folder: t.TempDir(), TLS: TLS{Cert: "/nowhere", Key: "/nowhere"}}, "broker: tls.cert: found /nowhere, which is not there, allowed: a file that is there"},
 	} {
 		b, err := New(c.cfg, slog.New(slog.DiscardHandler))
 		if err != nil {

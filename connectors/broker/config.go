@@ -1,15 +1,14 @@
 package broker
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
+	"time"
 
+	"linetwin/connectors/tlsfile"
 	"linetwin/plant"
 )
 
@@ -124,25 +123,17 @@ func loopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-func (t *TLS) config() (*tls.Config, error) {
-	if t.Cert == "" {
-		return nil, nil
+func (t *TLS) files() tlsfile.Files {
+	return tlsfile.Files{CA: t.CA, Cert: t.Cert, Key: t.Key, Server: true}
+}
+
+// CheckFiles tells what is wrong with the files that the settings name, as they
+// are now, and in notes what soon will be or travels unencrypted.
+func (c *Config) CheckFiles(now time.Time) (faults, notes []plant.Fault) {
+	host, _, _ := splitListen(c.Listen)
+	if c.TLS.Cert == "" && len(c.Users) > 0 && !loopback(host) {
+		notes = append(notes, plant.Fault{Key: "tls", Allowed: "cert and key, or else users' passwords and all data travel for everybody on the network to read"})
 	}
-	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return nil, fmt.Errorf("read tls.cert and tls.key: %w", err)
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.ca: %w", err)
-		}
-		c.ClientCAs = x509.NewCertPool()
-		if !c.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read tls.ca: %s holds no certificate in PEM", t.CA)
-		}
-		c.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return c, nil
+	f, n := c.TLS.files().Check(now)
+	return plant.Under("tls", f), append(notes, plant.Under("tls", n)...)
 }

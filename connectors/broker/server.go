@@ -29,7 +29,7 @@ func (b *Broker) options() (*server.Options, error) {
 	if err := os.MkdirAll(b.cfg.Folder, 0o700); err != nil {
 		return nil, fmt.Errorf("broker: folder: %w", err)
 	}
-	tlsConfig, err := b.cfg.TLS.config()
+	tlsConfig, err := (&identity{files: b.cfg.TLS.files(), log: b.log}).config()
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}

@@ -28,6 +28,7 @@ type History interface {
 // Store is a history with what tests look at besides.
 type Store interface {
 	History
+	Counts(ctx context.Context, machine string, span plant.Span) ([]plant.MinuteCount, error)
 	Quarantined() int64
 	Quarantine(ctx context.Context, limit int) ([]plant.Refused, error)
 	Close() error
@@ -67,6 +68,7 @@ func Run(t *testing.T, fresh func(t testing.TB) (open func() Store)) {
 		{"a restart keeps all", restart},
 		{"100,000 readings", many},
 		{"reads beside writes", beside},
+		{"readings are counted by minute", counted},
 		{"nobody knows the machine", unknown},
 		{"a context that has ended", ended},
 	} {

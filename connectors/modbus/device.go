@@ -35,6 +35,7 @@ type Device struct {
 	signals []plant.Signal
 	points  []point
 	last    map[int]plant.Value // of points that are text
+	stamped plant.Time          // of the last look
 	requests
 	paces  map[time.Duration]*pace
 	groups map[string]*pace
@@ -170,6 +171,7 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 	defer d.asker.turn.end()
 	began := d.now()
 	l := look{device: d, began: began, stamp: plant.Stamp(began), into: into, spare: splitsPerPoll}
+	l.stamp = d.after(l.stamp)
 	for i := range d.requests {
 		if !d.requests[i].pace.due(began) {
 			continue
@@ -183,4 +185,19 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 	}
 	d.looked(began)
 	return plant.Round{Readings: l.into, Through: l.stamp}, nil
+}
+
+// closeBy is how far the times of two looks are put apart at most, where they
+// are one; a clock that is set back further gives its own times.
+const closeBy = 100 * plant.Millisecond
+
+// after gives a look's time, a millisecond after that of the look before where
+// it would be the same. That happens where one began late, and the next one in
+// time: history knows a reading by its time, and would keep one of the two.
+func (d *Device) after(stamp plant.Time) plant.Time {
+	if stamp <= d.stamped && d.stamped-stamp < closeBy {
+		stamp = d.stamped + plant.Millisecond
+	}
+	d.stamped = stamp
+	return stamp
 }

@@ -117,3 +117,26 @@ func TestEqualIntervalsShareRequests(t *testing.T) {
 		t.Errorf("reads %v before their time", got)
 	}
 }
+
+// A look that began late and the next one in time can be in one millisecond.
+func TestLooksHaveTimesOfTheirOwn(t *testing.T) {
+	s := newSlave(t)
+	d := connect(t, newDevice(t, Config{URL: "tcp://" + s.address}, nil, register("fast", 0)))
+	start := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	var now time.Time
+	d.now = func() time.Time { return now }
+	const us = time.Microsecond
+	for i, c := range []struct{ at, want time.Duration }{
+		{100, 0}, {900, 1000 * us}, {1100, 2000 * us}, {1900, 3000 * us}, {20_000, 20_000 * us},
+		{-5_000_000, -5_000_000 * us}, {-4_980_000, -4_980_000 * us}, // the clock was set back
+	} {
+		now = start.Add(c.at * us)
+		round, err := d.Poll(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := plant.At(start.Add(c.want)); len(round.Readings) != 1 || round.Readings[0].Time != want || round.Through != want {
+			t.Errorf("look %d: %+v, want one reading of %s", i, round, want)
+		}
+	}
+}

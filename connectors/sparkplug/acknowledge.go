@@ -61,6 +61,9 @@ func (h *Host) acknowledge(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case q := <-h.echoes:
+			h.answer(q)
+			continue
 		case <-h.wake:
 		case <-timer.C:
 		}

@@ -170,6 +170,7 @@ func (e *Edge) Status(s *plant.GatewayStatus) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.withRival(&held)
+	held.Wire = e.wireStatus(time.Now())
 	e.status = &held
 	if e.link == nil {
 		return plant.ErrOffline
@@ -213,6 +214,9 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 		{name: metricRival, datatype: typeString},
 		{name: metricHost, datatype: typeString, field: metricFieldString, text: birth.Identity.Host},
 		{name: metricAddress, datatype: typeString, field: metricFieldString, text: birth.Identity.Address},
+		{name: metricEcho, datatype: typeUInt64},
+		{name: metricCounts, datatype: typeString},
+		{name: metricCounted, datatype: typeString},
 		{name: metricVersion, datatype: typeString, field: metricFieldString, text: birth.Version},
 	} {
 		m.time = t

@@ -1,15 +1,17 @@
 package sparkplug
 
 import (
+	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
+	"net"
+	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"linetwin/connectors/tlsfile"
 	"linetwin/plant"
 )
 
@@ -31,7 +33,7 @@ type Connection struct {
 	Password plant.Secret `yaml:"password"`
 	TLS      TLS          `yaml:"tls"`
 	// KeepAlive is the longest silence towards the broker (default 10s). A
-	// frozen broker is noticed after one and a half of it.
+	// frozen broker is noticed after twice as long at most.
 	KeepAlive time.Duration `yaml:"keep_alive"`
 	// ConnectTimeout limits one attempt (default 10s), WriteTimeout one write
 	// to a socket that is stuck (default 3s).
@@ -144,7 +146,7 @@ func (c *Connection) check() []plant.Fault {
 	}
 	for i, b := range c.Brokers {
 		if _, _, err := parseBroker(b); err != nil {
-			faults = append(faults, plant.Fault{Key: "brokers[" + strconv.Itoa(i) + "]", Found: b, Allowed: "tcp://host:port or tls://host:port, without user and password"})
+			faults = append(faults, plant.Fault{Key: "brokers[" + strconv.Itoa(i) + "]", Found: b, Allowed: allowedBroker(b)})
 		}
 	}
 	if c.User == "" && c.Password != "" {
@@ -175,6 +177,16 @@ func (c *Connection) check() []plant.Fault {
 		}
 	}
 	return faults
+}
+
+// allowedBroker tells what may stand in the place of a URL that is wrong.
+func allowedBroker(s string) string {
+	const allowed = "tcp://host:port or tls://host:port, without user and password"
+	switch scheme, _, _ := strings.Cut(s, "://"); scheme {
+	case "ws", "wss", "http", "https":
+		return allowed + "; MQTT over websockets is not spoken: take the broker's own MQTT port"
+	}
+	return allowed
 }
 
 // parseBroker gives the host:port of a broker's URL, and whether to use TLS.
@@ -210,29 +222,45 @@ func parseBroker(s string) (addr string, secure bool, err error) {
 	return host + ":" + port, secure, nil
 }
 
+// CheckFiles tells what is wrong with the files that the settings name, as they
+// are now, and in notes what soon will be or travels unencrypted. Check must
+// have found nothing.
+func (c *Connection) CheckFiles(now time.Time) (faults, notes []plant.Fault) {
+	secure := false
+	for i, b := range c.Brokers {
+		addr, tls, _ := parseBroker(b)
+		host, _, _ := net.SplitHostPort(addr)
+		ip, err := netip.ParseAddr(host)
+		near := host == "localhost" || err == nil && ip.IsLoopback()
+		if secure = secure || tls; !tls && !near && c.Password != "" {
+			notes = append(notes, plant.Fault{Key: "brokers[" + strconv.Itoa(i) + "]", Found: b, Allowed: "tls://, or else user, password and data travel for everybody on the network to read"})
+		}
+	}
+	if !secure {
+		if c.TLS != (TLS{}) {
+			notes = append(notes, plant.Fault{Key: "tls", Found: "files that no connection uses", Allowed: "a tls:// broker: tcp:// is not encrypted, whatever tls says"})
+		}
+		return nil, notes
+	}
+	f, n := c.files().Check(now)
+	return append(faults, plant.Under("tls", f)...), append(notes, plant.Under("tls", n)...)
+}
+
+func (c *Connection) files() tlsfile.Files {
+	return tlsfile.Files{CA: c.TLS.CA, Cert: c.TLS.Cert, Key: c.TLS.Key}
+}
+
 // tlsConfig reads the files anew at each connection, so that a renewed
 // certificate is taken without a restart.
-func (c *Connection) tlsConfig(host string) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}
-	if c.TLS.ServerName != "" {
-		t.ServerName = c.TLS.ServerName
+func (c *Connection) tlsConfig(addr string) (*tls.Config, error) {
+	host, _, _ := net.SplitHostPort(addr)
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cmp.Or(c.TLS.ServerName, host)}
+	var err error
+	if t.RootCAs, _, err = c.files().Authorities(); err != nil {
+		return nil, err
 	}
-	if c.TLS.CA != "" {
-		pem, err := os.ReadFile(c.TLS.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.ca: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read tls.ca: %s holds no certificate in PEM", c.TLS.CA)
-		}
-	}
-	if c.TLS.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-		if err != nil {
-			return nil, fmt.Errorf("read tls.cert and tls.key: %w", err)
-		}
-		t.Certificates = []tls.Certificate{cert}
+	if t.Certificates, err = c.files().Pair(); err != nil {
+		return nil, err
 	}
 	return t, nil
 }

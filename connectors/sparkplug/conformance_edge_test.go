@@ -59,7 +59,7 @@ func runEdgeNode(t *testing.T, b *testBroker) *edgeRun {
 	node := newNode(theBirth())
 	e, stop := runEdge(t, cfg, node)
 	until(t, "waits for the host", func() bool {
-		return e.Err() != nil && strings.Contains(e.Err().Error(), `primary host "linetwin" is not online`)
+		return e.Err() != nil && strings.Contains(e.Err().Error(), `primary host "linetwin" is offline since `)
 	})
 	state("another", true, ts+1, true) // of no concern
 	state("linetwin", true, ts+2, true)

@@ -107,7 +107,11 @@ func TestRoundTrip(t *testing.T) {
 		if err := e.Status(&status); err != nil {
 			t.Fatal(err)
 		}
-		if got := sink.next(t, "status", func(e event) bool { return e.status != nil }).status; !reflect.DeepEqual(*got, status) {
+		got := sink.next(t, "status", func(e event) bool { return e.status != nil }).status
+		if w := got.Wire; w == nil || w.Broker != b.url || w.Connects != 1 || len(w.Notes) > 0 {
+			t.Errorf("account of the wire %+v", w)
+		}
+		if got.Wire = nil; !reflect.DeepEqual(*got, status) {
 			t.Errorf("status\n%+v\nwant\n%+v", *got, status)
 		}
 
@@ -237,7 +241,7 @@ func TestHostRestart(t *testing.T) {
 		node := newNode(theBirth())
 		e, _ := runEdge(t, EdgeConfig{Connection: connection(b.url)}, node)
 		until(t, "waits for the host", func() bool {
-			return e.Err() != nil && strings.Contains(e.Err().Error(), `primary host "linetwin" is not online`)
+			return e.Err() != nil && strings.Contains(e.Err().Error(), `primary host "linetwin" was never online there`)
 		})
 		if e.Online() || e.Publish(theBatch(7)) == nil {
 			t.Error("spoke before the primary host was there")
@@ -320,8 +324,10 @@ func TestWrongCredentials(t *testing.T) {
 			user, want string
 			password   plant.Secret
 		}{
-			{"edge", `connect ` + b.url + `: the broker refuses user "edge" or its password`, "guess"},
-			{"", `connect ` + b.url + `: the broker wants a user and a password`, ""},
+			{"edge", `connect ` + b.url + `: the broker refuses user "edge" or its password: it does not say which; compare both with the broker's list of users`, "guess"},
+			{"nobody", `connect ` + b.url + `: the broker refuses user "nobody" or its password: it does not say which; compare both with the broker's list of users`, "secret"},
+			{"edge", `connect ` + b.url + `: the broker refuses user "edge" without a password: password is not set`, ""},
+			{"", `connect ` + b.url + `: the broker wants a user and a password: user is not set`, ""},
 		} {
 			conn := connection(b.url)
 			conn.User, conn.Password = c.user, c.password

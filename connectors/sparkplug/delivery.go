@@ -76,9 +76,11 @@ func appendRebirth(b []byte, now uint64) []byte {
 // command is what an NCMD asks.
 type command struct {
 	rebirth bool
+	echo    uint64 // answers our question of this number
 	ack     *plant.Acknowledgement
-	session string   // of the process that is meant
-	rival   string   // who else has its name
+	session string // of the process that is meant
+	rival   string // who else has its name
+	counted *plant.CountConfirmation
 	refused []string // names of metrics that somebody wanted to write
 }
 
@@ -109,6 +111,14 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			beyond = string(m.bytes)
 		case metricRival:
 			c.rival = valid(string(m.bytes))
+		case metricEcho:
+			c.echo = m.bits
+		case metricCounted:
+			counted, err := parseCounted(string(m.bytes))
+			if err != nil {
+				return c, err
+			}
+			counted.Gateway, c.counted = gateway, &counted
 		default:
 			if name == "" {
 				name = "alias " + strconv.FormatUint(m.alias, 10)

@@ -31,9 +31,10 @@ type Node interface {
 
 // Edge is a gateway's end of the wire: a Sparkplug edge node.
 type Edge struct {
-	cfg  EdgeConfig
-	node Node
-	log  *slog.Logger
+	cfg     EdgeConfig
+	node    Node
+	log     *slog.Logger
+	silence time.Duration // see the constant
 
 	online  atomic.Bool
 	counts  edgeCounts
@@ -52,6 +53,8 @@ type Edge struct {
 	status   *plant.GatewayStatus
 	receipts receipts
 	rival    rival
+	answers  answers
+	account  account
 	buf      []byte
 }
 
@@ -84,7 +87,7 @@ func NewEdge(cfg EdgeConfig, node Node, log *slog.Logger) (*Edge, error) {
 		log.Warn("bdSeq begins anywhere", "error", err)
 	}
 	return &Edge{
-		cfg: cfg, node: node, log: log,
+		cfg: cfg, node: node, log: log, silence: silence,
 		// A host that missed our restart must not take the new aliases for the
 		// old: those of Delivery/ are others in each process, and a host that
 		// does not know them refuses the whole message.
@@ -128,6 +131,7 @@ func (e *Edge) Stats() EdgeStats {
 func (e *Edge) failed(err error) {
 	e.mu.Lock()
 	e.why = err
+	e.account.failed(err, time.Now())
 	e.mu.Unlock()
 }
 
@@ -155,6 +159,7 @@ const receiptEvery = 250 * time.Millisecond
 type edgeSession struct {
 	*Edge
 	link      *link
+	note      string // what was last logged of the host's silence
 	bd        uint8
 	inbox     chan inbound
 	hostTime  int64
@@ -176,6 +181,7 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 	}
 	e.mu.Lock()
 	e.receipts.forget()
+	e.answers = answers{asks: e.answers.asks}
 	e.mu.Unlock()
 	var err error
 	s.link, err = e.cfg.open(ctx, broker, opening{
@@ -189,6 +195,9 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 	}
 	defer s.link.close()
 	defer e.leave()
+	e.mu.Lock()
+	e.account.connected(s.link, time.Now())
+	e.mu.Unlock()
 	filters := map[string]byte{
 		s.commands: 1,
 		topic{kind: kindDCmd, area: e.cfg.Area, gateway: e.cfg.Gateway, device: "+"}.String(): 1,
@@ -205,7 +214,7 @@ func (e *Edge) serve(ctx context.Context, broker string) error {
 			return err
 		}
 	} else {
-		e.failed(fmt.Errorf("connected to %s, but primary host %q is not online", broker, e.cfg.Host))
+		e.waits(s.noHost())
 	}
 	return s.obey(ctx)
 }
@@ -233,7 +242,7 @@ func (s *edgeSession) receive(m inbound) {
 
 func (s *edgeSession) obey(ctx context.Context) error {
 	var wait, receipt <-chan time.Time
-	if !s.born && len(s.cfg.Brokers) > 1 {
+	if !s.born {
 		timer := time.NewTimer(hostWait)
 		defer timer.Stop()
 		wait = timer.C
@@ -243,7 +252,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 		defer ticker.Stop()
 		receipt = ticker.C
 	}
-	again := time.NewTicker(stateEvery)
+	again := time.NewTicker(min(stateEvery, s.silence))
 	defer again.Stop()
 	for {
 		var err error
@@ -252,7 +261,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			s.goodbye()
 			return ctx.Err()
 		case <-s.link.lost:
-			return s.ended()
+			return s.ended(s.lost(s.born && time.Since(s.bornAt) < alive))
 		case m := <-s.inbox:
 			err = s.handle(m)
 		case <-s.rebirth:
@@ -260,11 +269,13 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			err = s.announce()
 		case <-wait:
 			if !s.born {
-				return fmt.Errorf("%w %q is not online at %s", errHostAway, s.cfg.Host, s.link.broker)
+				err = s.hostMissing()
 			}
 		case <-again.C:
 			if !s.born {
 				s.link.client.Subscribe(s.stateName, 1, nil)
+			} else {
+				err = s.watchHost(time.Now())
 			}
 		case <-receipt:
 			s.askReceipt()
@@ -298,7 +309,14 @@ func (s *edgeSession) handle(m inbound) error {
 	}
 	s.heed(&c)
 	if c.ack != nil && s.cfg.Acknowledge == AcknowledgeHost {
+		s.answered(0)
 		s.node.Acknowledge(*c.ack)
+	}
+	if c.echo > 0 {
+		s.answered(c.echo)
+	}
+	if node, ok := s.node.(CountsNode); ok && c.counted != nil {
+		node.Confirm(*c.counted)
 	}
 	if c.rebirth && s.born && s.rebirth == nil {
 		s.rebirth = time.After(rebirthPause - time.Since(s.bornAt))
@@ -324,7 +342,9 @@ func (s *edgeSession) hostSays(b []byte) error {
 	case state.Online && !s.born:
 		return s.announce()
 	case !state.Online && !s.born && len(s.cfg.Brokers) > 1:
-		return fmt.Errorf("%w %q is not online at %s", errHostAway, s.cfg.Host, s.link.broker)
+		return &hostAway{s.noHost().Error()}
+	case !state.Online && !s.born:
+		s.waits(s.noHost())
 	case !state.Online && s.born:
 		s.goodbye()
 		return fmt.Errorf("left %s: primary host %q went offline", s.link.broker, s.cfg.Host)
@@ -350,7 +370,7 @@ func (s *edgeSession) announce() error {
 		}
 		s.mu.Unlock()
 		if err != nil {
-			return fmt.Errorf("publish births at %s: %w", s.link.broker, err)
+			return s.unspoken(err)
 		}
 		break
 	}

@@ -369,6 +369,7 @@ func (g *gateway) tell() {
 func (g *gateway) nodeData(p *payload) {
 	if g.ours() {
 		g.status(p)
+		g.reports(p)
 	} else if d := g.devices[""]; d != nil {
 		g.deviceData(d, p)
 	}

@@ -38,18 +38,23 @@ const reserve = 64
 
 // Host is the twin's end of the wire: a Sparkplug host application.
 type Host struct {
-	cfg    HostConfig
-	sink   Sink
-	log    *slog.Logger
-	counts hostCounts
-	queued atomic.Int64 // bytes that wait in all queues
-	link   atomic.Pointer[link]
-	wake   chan struct{} // acknowledgements are due
-	states chan hostState
-	birth  int64 // timestamp of the last STATE; only Run's goroutine touches it
+	cfg       HostConfig
+	sink      Sink
+	log       *slog.Logger
+	counts    hostCounts
+	silence   time.Duration // see the constant
+	queued    atomic.Int64  // bytes that wait in all queues
+	commanded atomic.Int64  // when a command was last published, Unix time in ns
+	link      atomic.Pointer[link]
+	wake      chan struct{} // acknowledgements are due
+	states    chan hostState
+	echoes    chan question
+	birth     int64 // timestamp of the last STATE; only Run's goroutine touches it
 
 	mu       sync.Mutex // guards what follows
 	why      error
+	account  account
+	note     string           // for IT, of the connection that stands
 	routes   map[string]route // by topic
 	gateways map[[2]string]*gateway
 	sessions map[string]*gateway
@@ -76,8 +81,8 @@ func NewHost(cfg HostConfig, sink Sink, log *slog.Logger) (*Host, error) {
 		return nil, errors.New("host: no sink")
 	}
 	return &Host{
-		cfg: cfg, sink: sink, log: log.With("host", cfg.Host), why: plant.ErrOffline,
-		wake: make(chan struct{}, 1), states: make(chan hostState, 16),
+		cfg: cfg, sink: sink, log: log.With("host", cfg.Host), silence: silence, why: plant.ErrOffline,
+		wake: make(chan struct{}, 1), states: make(chan hostState, 16), echoes: make(chan question, 64),
 		routes: map[string]route{}, gateways: map[[2]string]*gateway{}, sessions: map[string]*gateway{},
 	}, nil
 }
@@ -115,17 +120,18 @@ func (h *Host) Err() error {
 func (h *Host) failed(err error) {
 	h.mu.Lock()
 	h.why = err
+	h.account.failed(err, time.Now())
 	h.mu.Unlock()
 }
 
 // filters are the topics of what edge nodes send, and our own STATE. Commands
 // are not among them, else our own would come back.
-func (h *Host) filters() map[string]byte {
-	areas := h.cfg.Areas
+func (c *HostConfig) filters() map[string]byte {
+	areas := c.Areas
 	if len(areas) == 0 {
 		areas = []string{"+"}
 	}
-	f := map[string]byte{stateTopic(h.cfg.Host): 1}
+	f := map[string]byte{stateTopic(c.Host): 1}
 	for _, a := range areas {
 		for k := kindNBirth; k <= kindDData; k++ {
 			qos := byte(0)
@@ -157,12 +163,16 @@ func (h *Host) serve(ctx context.Context, broker string) error {
 		return err
 	}
 	defer l.close()
-	if err := l.subscribe(ctx, h.filters()); err != nil {
+	if err := l.subscribe(ctx, h.cfg.filters()); err != nil {
 		return err
 	}
 	if err := h.announce(l); err != nil {
 		return err
 	}
+	h.mu.Lock()
+	h.account.connected(l, time.Now())
+	h.note = ""
+	h.mu.Unlock()
 	h.link.Store(l)
 	h.log.Info("online", "broker", broker)
 	h.counts.connects.Add(1)
@@ -185,14 +195,19 @@ func (h *Host) announce(l *link) error {
 // connection is contradicted; a STATE that is newer than ours (our clock was
 // set back) makes us begin again with a newer one.
 func (h *Host) listen(ctx context.Context, l *link) error {
+	w := h.watching(l)
+	defer w.tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			h.goodbye(l)
 			return ctx.Err()
 		case <-l.lost:
-			return &lostError{broker: l.broker, why: l.why}
+			return &lostError{err: h.lost(l)}
+		case now := <-w.tick.C:
+			w.look(now)
 		case s := <-h.states:
+			w.heard = w.heard || s.Online && s.Timestamp == h.birth
 			switch {
 			case s.Timestamp > h.birth:
 				err := fmt.Errorf("left %s: somebody published a STATE of host %q that is %d ms newer than ours", l.broker, h.cfg.Host, s.Timestamp-h.birth)
@@ -231,6 +246,10 @@ func (h *Host) receive(m inbound, session uint64) {
 	}
 	if r.kind == kindState {
 		h.ownState(m)
+		return
+	}
+	h.counts.edges.Add(1)
+	if r.kind == kindNData && h.asked(r.gateway, m) {
 		return
 	}
 	r.gateway.enqueue(message{kind: r.kind, device: r.device, payload: m.payload, session: session})
@@ -299,5 +318,6 @@ func (h *Host) command(g *gateway, payload []byte) error {
 	if l == nil {
 		return plant.ErrOffline
 	}
+	h.commanded.Store(time.Now().UnixNano())
 	return l.publish(g.commands, 0, false, payload)
 }

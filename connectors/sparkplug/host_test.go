@@ -361,7 +361,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("%s %+v", got, edge)
 	}
 	edge = EdgeConfig{Gateway: "g/1", Acknowledge: "twin", Connection: Connection{Brokers: []string{"http://h", "tcp://u:p@h:1"}, Password: "x", KeepAlive: time.Hour, TLS: TLS{Cert: "c"}}}
-	want := `brokers[0]: found http://h, allowed: tcp://host:port or tls://host:port, without user and password
+	want := `brokers[0]: found http://h, allowed: tcp://host:port or tls://host:port, without user and password; MQTT over websockets is not spoken: take the broker's own MQTT port
 brokers[1]: found tcp://u:p@h:1, allowed: tcp://host:port or tls://host:port, without user and password
 user: missing, allowed: a name to go with the password
 tls.key: missing, allowed: a file; tls.cert and tls.key go together

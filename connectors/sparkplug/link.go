@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +42,9 @@ type link struct {
 	sock   *socket
 	write  time.Duration
 	answer time.Duration
+	who    string // whom the broker knows us as
+
+	certificates []plant.Certificate // that the connection rests on
 
 	lost chan struct{} // closed when the connection is over
 	once sync.Once
@@ -49,32 +53,33 @@ type link struct {
 
 // open connects to one broker.
 func (c *Connection) open(ctx context.Context, broker string, o opening) (*link, error) {
-	l := &link{broker: broker, write: c.WriteTimeout, answer: c.ConnectTimeout, lost: make(chan struct{})}
 	addr, secure, err := parseBroker(broker)
 	if err != nil {
 		return nil, err
 	}
-	dialCtx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
-	defer cancel()
-	conn, err := c.dial(dialCtx, addr, secure)
+	conn, err := c.dial(ctx, addr, secure)
 	if err != nil {
 		return nil, fmt.Errorf("connect %s: %w", broker, err)
 	}
+	l, err := c.begin(ctx, conn, broker, o)
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("connect %s: %w", broker, err)
+	}
+	return l, err
+}
+
+// begin opens an MQTT session on a connection, or closes it.
+func (c *Connection) begin(ctx context.Context, conn net.Conn, broker string, o opening) (*link, error) {
+	l := &link{broker: broker, write: c.WriteTimeout, answer: c.ConnectTimeout, who: c.who(), lost: make(chan struct{})}
+	addr, _, err := parseBroker(broker)
+	if err != nil {
+		return nil, err
+	}
 	l.sock = &socket{Conn: conn, timeout: c.WriteTimeout}
-	opts := mqtt.NewClientOptions()
-	opts.AddBroker("tcp://" + addr) // only named: the connection is ours
-	opts.SetClientID(o.client).SetProtocolVersion(4).SetCleanSession(true)
-	opts.SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true)
-	opts.SetKeepAlive(c.KeepAlive).SetPingTimeout(c.KeepAlive / 2)
-	opts.SetConnectTimeout(c.ConnectTimeout).SetWriteTimeout(c.WriteTimeout)
-	opts.SetUsername(c.User).SetPassword(c.Password.Reveal())
-	opts.SetBinaryWill(o.willTopic, o.will(), 1, o.willRetain)
-	opts.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return l.sock, nil })
-	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.fail(err) })
-	opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
-		o.receive(inbound{m.Topic(), m.Payload(), m.Retained()})
-	})
-	l.client = mqtt.NewClient(opts)
+	if t, ok := conn.(*tls.Conn); ok {
+		l.certificates = c.certificates(t.ConnectionState())
+	}
+	l.client = mqtt.NewClient(c.options(l, addr, o))
 	token := l.client.Connect().(*mqtt.ConnectToken)
 	select {
 	case <-token.Done():
@@ -86,45 +91,109 @@ func (c *Connection) open(ctx context.Context, broker string, o opening) (*link,
 		l.close()
 		return nil, ctx.Err()
 	}
-	if err := token.Error(); err != nil {
+	if token.Error() != nil {
 		conn.Close()
-		return nil, c.refused(broker, token.ReturnCode(), err)
+		return nil, c.refused(ctx, addr, l, token)
 	}
 	return l, nil
 }
 
-// refused says in our words why a broker took the connection but not us.
-func (c *Connection) refused(broker string, code byte, err error) error {
-	switch code {
-	case 4, 5: // MQTT 3.1.1, 3.2.2.3: brokers differ in which of the two they give
-		if c.User == "" {
-			return fmt.Errorf("connect %s: the broker wants a user and a password", broker)
-		}
-		return fmt.Errorf("connect %s: the broker refuses user %q or its password", broker, c.User)
-	case 2:
-		return fmt.Errorf("connect %s: the broker refuses our client id", broker)
-	case 3:
-		return fmt.Errorf("connect %s: the broker is not available", broker)
+func (c *Connection) options(l *link, addr string, o opening) *mqtt.ClientOptions {
+	opts := mqtt.NewClientOptions()
+	opts.AddBroker("tcp://" + addr) // only named: the connection is ours
+	opts.SetClientID(o.client).SetProtocolVersion(4).SetCleanSession(true)
+	opts.SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true)
+	opts.SetKeepAlive(c.KeepAlive).SetPingTimeout(c.KeepAlive / 2)
+	opts.SetConnectTimeout(c.ConnectTimeout).SetWriteTimeout(c.WriteTimeout)
+	opts.SetUsername(c.User).SetPassword(c.Password.Reveal())
+	if o.willTopic != "" {
+		opts.SetBinaryWill(o.willTopic, o.will(), 1, o.willRetain)
 	}
-	return fmt.Errorf("connect %s: no answer to CONNECT: %w", broker, err)
+	opts.SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return l.sock, nil })
+	opts.SetConnectionLostHandler(func(_ mqtt.Client, err error) { l.fail(c.lost(o.client, err)) })
+	opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+		o.receive(inbound{m.Topic(), m.Payload(), m.Retained()})
+	})
+	return opts
 }
 
+// refused says in our words why a broker took the connection but not us.
+func (c *Connection) refused(ctx context.Context, addr string, l *link, token *mqtt.ConnectToken) error {
+	switch token.ReturnCode() {
+	case 4, 5: // MQTT 3.1.1, 3.2.2.3: brokers differ in which of the two they give
+		switch {
+		case c.User == "":
+			return errors.New("the broker wants a user and a password: user is not set")
+		case c.Password == "":
+			return fmt.Errorf("the broker refuses user %q without a password: password is not set", c.User)
+		}
+		return fmt.Errorf("the broker refuses user %q or its password: it does not say which; compare both with the broker's list of users", c.User)
+	case 1:
+		return errors.New("the broker does not speak MQTT 3.1.1")
+	case 2:
+		return errors.New("the broker refuses our client id: see its rules on client ids")
+	case 3:
+		return errors.New("the broker says that it is not available: see its log")
+	}
+	return c.connectFault(ctx, addr, l.sock, token.Error())
+}
+
+// closed is a session that the broker ended. MQTT 3.1.1 has no word for why.
+type closed struct{ client string }
+
+func (c *closed) Error() string {
+	return "the broker closed it: it was stopped, or does not allow what we did, or another client took our client id " + c.client
+}
+
+// lost tells why a session ended.
+func (c *Connection) lost(client string, err error) error {
+	var timeout net.Error
+	switch {
+	case err == nil || gone(err):
+		return &closed{client}
+	case strings.HasPrefix(err.Error(), "pingresp not received"):
+		return fmt.Errorf("the broker was silent for more than %v: it is frozen, or the network swallows the packets", c.KeepAlive)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("a write was stuck for %v: the broker is frozen, or the network swallows the packets", c.WriteTimeout)
+	}
+	return bare(err)
+}
+
+// dial connects to a broker as far as TLS goes.
 func (c *Connection) dial(ctx context.Context, addr string, secure bool) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", addr)
+	var cfg *tls.Config
+	if secure { // what is wrong with files needs no network to be told
+		var err error
+		if cfg, err = c.tlsConfig(addr); err != nil {
+			return nil, err
+		}
+	}
+	began := time.Now()
+	conn, err := c.dialTCP(ctx, addr)
 	if err != nil || !secure {
 		return conn, err
 	}
-	host, _, _ := net.SplitHostPort(addr)
-	cfg, err := c.tlsConfig(host)
+	return c.shake(ctx, conn, addr, cfg, c.ConnectTimeout-time.Since(began))
+}
+
+func (c *Connection) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.ConnectTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		conn.Close()
-		return nil, err
+		return nil, c.dialFault(addr, err)
 	}
+	return conn, nil
+}
+
+// shake makes TLS of a connection, or closes it.
+func (c *Connection) shake(ctx context.Context, conn net.Conn, addr string, cfg *tls.Config, limit time.Duration) (net.Conn, error) {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	t := tls.Client(conn, cfg)
-	if err := t.HandshakeContext(ctx); err != nil {
+	if err := t.HandshakeContext(limited); err != nil {
 		conn.Close()
-		return nil, err
+		return nil, c.handshakeFault(ctx, addr, cfg.ServerName, err)
 	}
 	return t, nil
 }
@@ -134,6 +203,31 @@ func (c *Connection) dial(ctx context.Context, addr string, secure bool) (net.Co
 type socket struct {
 	net.Conn
 	timeout time.Duration
+	full    bool // only Read's goroutine touches it
+
+	mu   sync.Mutex
+	head []byte // the first bytes that came, for messages
+}
+
+// firstBytes is how many are kept of what a broker says first.
+const firstBytes = 16
+
+// Read keeps the first bytes.
+func (s *socket) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if !s.full && n > 0 {
+		s.mu.Lock()
+		s.head = append(s.head, b[:min(n, firstBytes-len(s.head))]...)
+		s.full = len(s.head) == firstBytes
+		s.mu.Unlock()
+	}
+	return n, err
+}
+
+func (s *socket) first() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.head
 }
 
 func (s *socket) Write(b []byte) (int, error) {
@@ -207,7 +301,7 @@ func (l *link) subscribe(ctx context.Context, filters map[string]byte) error {
 	}
 	for filter, code := range token.Result() {
 		if code == 0x80 { // MQTT 3.1.1, 3.9.3
-			return fmt.Errorf("subscribe at %s: the broker refuses %s", l.broker, filter)
+			return fmt.Errorf("subscribe at %s: the broker does not let %s hear %s: see its access list", l.broker, l.who, filter)
 		}
 	}
 	return nil
@@ -218,6 +312,13 @@ func (l *link) close() {
 	l.client.Disconnect(500)
 	l.fail(net.ErrClosed)
 }
+
+// hostAway is the fault of a broker without our primary host: a session at it
+// is no success, however long it lasted.
+type hostAway struct{ text string }
+
+func (h *hostAway) Error() string { return h.text }
+func (h *hostAway) Unwrap() error { return errHostAway }
 
 // maxDelay is the longest pause between two attempts.
 const maxDelay = 30 * time.Second
@@ -230,22 +331,23 @@ const maxAway = 3 * time.Second
 // ends. It pauses with full jitter: up to 0, 1, 2, 4 ... 30 s, once for every
 // round of all brokers.
 func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(error), serve func(ctx context.Context, broker string) error) {
-	var last string
+	told := map[string]string{} // by broker: a fault that lasts is told once
 	var p pace
 	for i := 0; ctx.Err() == nil; i++ {
 		began := time.Now()
-		err := serve(ctx, c.Brokers[i%len(c.Brokers)])
+		broker := c.Brokers[i%len(c.Brokers)]
+		err := serve(ctx, broker)
 		if ctx.Err() != nil {
 			return
 		}
 		failed(err)
-		if text := err.Error(); text != last {
+		if text := err.Error(); text != told[broker] {
 			log.Warn("not connected", "error", err)
-			last = text
+			told[broker] = text
 		}
 		wait, fresh := p.next(err, time.Since(began), len(c.Brokers))
-		if fresh {
-			last = ""
+		if fresh && !errors.Is(err, errHostAway) {
+			clear(told)
 		}
 		if p.brief == briefMany {
 			log.Warn("the broker ends the connection soon after it began, again and again: is another client connected under the same name?")

@@ -1,25 +1,12 @@
 package sparkplug
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 
 	"linetwin/plant"
 )
@@ -70,89 +57,6 @@ func TestFrozenBroker(t *testing.T) {
 	if !await(t, "link", node.linked) {
 		t.Error("not linked again")
 	}
-}
-
-// certificate makes a certificate for 127.0.0.1 that is its own authority.
-func certificate(t *testing.T, name string) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder := t.TempDir()
-	certFile, keyFile = filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "EC PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
-}
-
-func TestTLS(t *testing.T) {
-	serverCert, serverKey := certificate(t, "broker")
-	clientCert, clientKey := certificate(t, "edge")
-	pair, err := tls.LoadX509KeyPair(serverCert, serverKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	clients := x509.NewCertPool()
-	text, err := os.ReadFile(clientCert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	clients.AppendCertsFromPEM(text)
-	s, err := server.NewServer(&server.Options{ServerName: "test", DontListen: true, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
-		MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT, TLSTimeout: 5,
-			TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: clients, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("not ready")
-	}
-	state, err := s.Varz(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := fmt.Sprintf("tls://127.0.0.1:%d", state.MQTT.Port)
-	for _, c := range []struct {
-		name, want string
-		tls        TLS
-	}{
-		{"unknown authority", "connect " + url + ": tls: failed to verify certificate: x509: certificate signed by unknown authority", TLS{Cert: clientCert, Key: clientKey}},
-		{"another name", "connect " + url + ": tls: failed to verify certificate: x509: certificate is not valid for any names, but wanted to match broker.plant", TLS{CA: serverCert, ServerName: "broker.plant", Cert: clientCert, Key: clientKey}},
-		{"no certificate of ours", "remote error: tls: certificate required", TLS{CA: serverCert}},
-		{"file missing", "connect " + url + ": read tls.ca: open /nowhere: no such file or directory", TLS{CA: "/nowhere"}},
-		{"file without certificates", "connect " + url + ": read tls.ca: " + serverKey + " holds no certificate in PEM", TLS{CA: serverKey}},
-	} {
-		conn := connection(url)
-		conn.TLS = c.tls
-		e, stop := runEdge(t, EdgeConfig{Connection: conn}, newNode(theBirth()))
-		until(t, c.name+": "+c.want, func() bool { err := e.Err(); return err != nil && strings.Contains(err.Error(), c.want) })
-		stop()
-	}
-	conn := connection(url)
-	conn.TLS = TLS{CA: serverCert, Cert: clientCert, Key: clientKey}
-	runHost(t, HostConfig{Connection: conn}, newSink())
-	node := newNode(theBirth())
-	runEdge(t, EdgeConfig{Connection: conn}, node)
-	await(t, "link", node.linked)
 }
 
 func TestNextBroker(t *testing.T) {

@@ -3,6 +3,7 @@ package sparkplug
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"linetwin/plant"
 )
@@ -37,6 +38,7 @@ func (e *Edge) Publish(b *plant.Batch) error {
 	}
 	e.counts.batches.Add(1)
 	e.counts.readings.Add(uint64(len(b.Readings)))
+	e.answers.published(time.Now())
 	if e.cfg.Acknowledge == AcknowledgeBroker {
 		e.receipts.add(b)
 	}

@@ -78,18 +78,15 @@ func (l *link) address() string {
 
 // lostError tells that a session ended because its connection did.
 type lostError struct {
-	broker  string
-	why     error
+	err     error
 	crowded bool // by a rival, as far as is known
 }
 
-func (e *lostError) Error() string { return "connection to " + e.broker + " lost: " + e.why.Error() }
-func (e *lostError) Unwrap() error { return e.why }
+func (e *lostError) Error() string { return e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
 
-// ended gives the error of a link that is lost.
-func (s *edgeSession) ended() error {
-	return &lostError{broker: s.link.broker, why: s.link.why, crowded: s.crowded()}
-}
+// ended marks why a session's connection is over.
+func (s *edgeSession) ended(err error) error { return &lostError{err: err, crowded: s.crowded()} }
 
 // withRival gives a status with what is known of a rival.
 func (e *Edge) withRival(s *plant.GatewayStatus) { s.Rival = e.rival.now() }

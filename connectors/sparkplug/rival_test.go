@@ -237,7 +237,7 @@ func TestLives(t *testing.T) {
 // TestPace: two clients with one name back off from each other, though each of
 // their sessions lasts as long as the other waits.
 func TestPace(t *testing.T) {
-	lost := &lostError{broker: "b", why: os.ErrClosed}
+	lost := &lostError{err: os.ErrClosed}
 	const runs = 20
 	turns := 0
 	for range runs {
@@ -259,7 +259,7 @@ func TestPace(t *testing.T) {
 			t.Fatalf("waits %v after a session of 20 s", wait)
 		}
 	}
-	if wait, _ := flaky.next(&lostError{broker: "b", why: os.ErrClosed, crowded: true}, 20*time.Second, 1); wait < rivalPause {
+	if wait, _ := flaky.next(&lostError{err: os.ErrClosed, crowded: true}, 20*time.Second, 1); wait < rivalPause {
 		t.Errorf("waits %v for a rival", wait)
 	}
 }

@@ -102,6 +102,9 @@ const (
 	metricCertificates = "Delivery/Certificates"     // NBIRTH: UInt32, DBIRTHs and DDEATHs that follow
 	metricAcknowledged = "Delivery/Acknowledged"     // NCMD: UInt64
 	metricBeyond       = "Delivery/Beyond"           // NCMD: String, "3-5,9"
+	metricEcho         = "Delivery/Echo"             // NDATA, NCMD: UInt64, a question and its answer
+	metricCounts       = "Delivery/Counts"           // NDATA: String, JSON of plant.CountReport
+	metricCounted      = "Delivery/Counted"          // NCMD: String, "book number"
 	metricSequence     = "Delivery/Sequence"         // DBIRTH, DDATA: UInt64
 	metricThrough      = "Delivery/Complete Through" // DBIRTH, DDATA: DateTime
 	metricFrom         = "Delivery/Complete From"    // DBIRTH, DDATA: DateTime

@@ -3,10 +3,10 @@ package sparkplug
 import "sync/atomic"
 
 type hostCounts struct {
-	connects, messages, batches, readings, births, deaths   atomic.Uint64
-	gaps, rebirths, unborn, unresolved, skipped, staleDeath atomic.Uint64
-	dropped, acks, staleAcks, strays, reordered             atomic.Uint64
-	foreign                                                 [len(kindNames)]atomic.Uint64
+	connects, messages, edges, batches, readings, births, deaths atomic.Uint64
+	gaps, rebirths, unborn, unresolved, skipped, staleDeath      atomic.Uint64
+	dropped, acks, staleAcks, strays, reordered                  atomic.Uint64
+	foreign                                                      [len(kindNames)]atomic.Uint64
 }
 
 // Stats counts what a Host saw since it was made.

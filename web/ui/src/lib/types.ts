@@ -196,6 +196,17 @@ export interface Identity {
   address: string;
 }
 
+export interface WireStatus {
+  broker: string;
+  since: Time;
+  connects: number;
+  faults: number;
+  last_fault?: string;
+  last_fault_at?: Time;
+  notes?: string[];
+  certificates?: { of: string; subject: string; not_after: Time }[];
+}
+
 export interface Gateway {
   area: string;
   gateway: string;
@@ -213,6 +224,7 @@ export interface Gateway {
   buffer_error?: string;
   settings_error?: string;
   rival?: string;
+  wire?: WireStatus;
   oldest_waiting: Time;
   devices: Device[] | null;
   online: boolean;
@@ -231,6 +243,28 @@ export interface Gateway {
   replaced?: { at: Time; before: Identity; waiting: number; restored: boolean };
   /** Machines of which another gateway tells too. */
   shared?: { machine: string; area: string; gateway: string; since: Time }[];
+  /** The latest times of which readings were dropped, newest first; without a machine where nobody knows whose. */
+  dropouts?: Dropout[] | null;
+  audit?: Audit | null;
+}
+
+export interface Dropout extends Span {
+  machine: string;
+  readings: number;
+}
+
+/** What was made in a span of time against what history has of it. */
+export interface Audit extends Span {
+  at: Time;
+  made: number;
+  repeated: number;
+  stored: number;
+  waiting: number;
+  quarantined: number;
+  dropped: number;
+  unexplained: number;
+  surplus: number;
+  uncounted: number;
 }
 
 export interface Backlog {
