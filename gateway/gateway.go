@@ -69,6 +69,7 @@ type Gateway struct {
 	cfg       Config
 	log       *slog.Logger
 	session   string
+	id        plant.Identity
 	started   plant.Time
 	buffer    *buffer
 	read      atomic.Uint64
@@ -108,6 +109,9 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 	g.buffer, err = openBuffer(cfg, g.log)
 	if err != nil {
 		return nil, fmt.Errorf("gateway %s: %w", cfg.Gateway, err)
+	}
+	if g.id, err = identify(cfg.Buffer.Folder, g.log); err != nil {
+		return nil, fmt.Errorf("gateway %s: %w", cfg.Gateway, errors.Join(err, g.buffer.close()))
 	}
 	return g, nil
 }
@@ -152,7 +156,7 @@ func (g *Gateway) Run(ctx context.Context, wire Wire) error {
 func (g *Gateway) Birth() plant.GatewayBirth {
 	b := plant.GatewayBirth{
 		Area: g.cfg.Area, Gateway: g.cfg.Gateway, Session: g.session, First: g.buffer.first(),
-		Version: g.cfg.Version, Time: plant.Stamp(time.Now()),
+		Version: g.cfg.Version, Time: plant.Stamp(time.Now()), Identity: g.id,
 	}
 	for _, d := range g.list() {
 		online := d.reachable()

@@ -26,6 +26,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 		t.log.Info("gateway is there", "area", b.Area, "gateway", b.Gateway, "version", b.Version, "away_since", g.live.Since)
 	}
 	g.born(b, now)
+	t.recognizedLocked(g, &b, now)
 	for i := range b.Devices {
 		d := &b.Devices[i]
 		t.introducedLocked(d)
@@ -110,6 +111,7 @@ func (t *Twin) Death(area, gateway string, at plant.Time) {
 		t.log.Warn("gateway is away", "area", area, "gateway", gateway, "last_data", g.newest)
 	}
 	g.died(now)
+	t.wentLocked(gatewayKey{area, gateway}, g.live.Waiting)
 	t.leftLocked(gatewayKey{area, gateway}, now)
 }
 
@@ -133,6 +135,7 @@ func (t *Twin) Batch(b *plant.Batch) {
 	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	t.mu.Lock()
 	t.gatewayLocked(b.Area, b.Gateway).got(b, now)
+	t.toldLocked(b, now)
 	alerts := t.signalsLocked(b, now)
 	if m := t.machines[b.Machine]; m != nil {
 		if why := m.take(b, now); why != "" {

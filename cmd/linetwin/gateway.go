@@ -65,6 +65,8 @@ func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 		return nil, err
 	}
 	cfg.Config.Version = version
+	// What the wire holds back is not sent again meanwhile.
+	cfg.Delivery.Resend = max(cfg.Delivery.Resend, 2*cfg.Wire.Hold())
 	core, err := gateway.New(cfg.Config, gatewayDevices(sources), log)
 	if err != nil {
 		return nil, err

@@ -78,6 +78,8 @@ type command struct {
 	rebirth bool
 	echo    uint64 // answers our question of this number
 	ack     *plant.Acknowledgement
+	session string // of the process that is meant
+	rival   string // who else has its name
 	counted *plant.CountConfirmation
 	refused []string // names of metrics that somebody wanted to write
 }
@@ -107,6 +109,8 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			ack.Through, through = m.bits, m.field == metricFieldLong || m.field == metricFieldInt
 		case metricBeyond:
 			beyond = string(m.bytes)
+		case metricRival:
+			c.rival = valid(string(m.bytes))
 		case metricEcho:
 			c.echo = m.bits
 		case metricCounted:
@@ -122,6 +126,7 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			c.refused = append(c.refused, name)
 		}
 	}
+	c.session = ack.Session
 	if !through {
 		return c, nil
 	}
