@@ -194,8 +194,8 @@ func (c *committer) overCaps(put []*block, now time.Time) []*block {
 		total += int64(b.bytes)
 	}
 	var victims []*block
-	for _, b := range c.blocks {
-		aged := old && b.info.kept < oldest && b.info.kept.Std().Unix() > readingsStamp
+	for i, b := range c.blocks {
+		aged := old && c.newestKept(i, put) < oldest && b.info.kept.Std().Unix() > readingsStamp
 		if total <= limit && !aged {
 			break
 		}
@@ -207,6 +207,20 @@ func (c *committer) overCaps(put []*block, now time.Time) []*block {
 	}
 	c.logDropping(len(victims) > 0, why)
 	return victims
+}
+
+// newestKept gives a time before which all of a block had come: a block of many
+// hours must not be dropped for its first one. A block knows its oldest batch;
+// the one behind it came later than all of it.
+func (c *committer) newestKept(i int, put []*block) plant.Time {
+	next := c.blocks[i].info.kept // the last one has nobody behind it
+	switch {
+	case i+1 < len(c.blocks):
+		next = c.blocks[i+1].info.kept
+	case len(put) > 0:
+		next = put[0].info.kept
+	}
+	return max(next, c.blocks[i].info.kept)
 }
 
 // makeRoom drops victims in a transaction of its own, since the pages of what a
@@ -300,6 +314,12 @@ func (c *committer) merge() merging {
 	return m
 }
 
+// wide tells whether a block lasts so long, up to the next one, that merging it
+// would make max_age coarse.
+func (c *committer) wide(b, next *block) bool {
+	return next.info.kept.Sub(b.info.kept) > c.cfg.Buffer.MaxAge/ageGrain
+}
+
 // smallOnes gives the run of small, consecutive, untouched blocks at the end.
 func (c *committer) smallOnes() []*block {
 	c.mu.Lock()
@@ -310,7 +330,7 @@ func (c *committer) smallOnes() []*block {
 		if b.bad || b.bytes > mergeSmall || b.waiting != b.info.readings || c.acks.meets(b.numbers()) {
 			break
 		}
-		if i < len(c.blocks) && b.numbers().Last+1 != c.blocks[i].first {
+		if i < len(c.blocks) && (b.numbers().Last+1 != c.blocks[i].first || c.wide(b, c.blocks[i])) {
 			break
 		}
 		i--

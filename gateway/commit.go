@@ -15,6 +15,7 @@ const (
 	mergeCount = 16
 	mergeSmall = 16 << 10 // bytes
 	mergeMost  = 64       // blocks at a time
+	ageGrain   = 32       // blocks in max_age, at the least, however little they hold
 	bridge     = 16       // acknowledged batches that may stand inside a run
 	slack      = 64       // bytes that a block costs beside its value
 	deleteSoon = 256      // blocks that may be deleted before a commit is due

@@ -69,6 +69,7 @@ type Gateway struct {
 	cfg       Config
 	log       *slog.Logger
 	session   string
+	id        plant.Identity
 	started   plant.Time
 	buffer    *buffer
 	read      atomic.Uint64
@@ -122,6 +123,9 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway %s: %w", cfg.Gateway, err)
 	}
+	if g.id, err = identify(cfg.Buffer.Folder, g.log); err != nil {
+		return nil, fmt.Errorf("gateway %s: %w", cfg.Gateway, errors.Join(err, g.buffer.close()))
+	}
 	g.clock.begins(newest)
 	g.buffer.book.begins(plant.At(g.clock.Now()))
 	g.buffer.clock, g.buffer.steady = g.clock.Now, func() bool { return g.clock.steady(steadyAfter) }
@@ -169,7 +173,7 @@ func (g *Gateway) Run(ctx context.Context, wire Wire) error {
 func (g *Gateway) Birth() plant.GatewayBirth {
 	b := plant.GatewayBirth{
 		Area: g.cfg.Area, Gateway: g.cfg.Gateway, Session: g.session, First: g.buffer.first(),
-		Version: g.cfg.Version, Time: g.clock.stamp(),
+		Version: g.cfg.Version, Time: g.clock.stamp(), Identity: g.id,
 	}
 	for _, d := range g.list() {
 		online := d.reachable()

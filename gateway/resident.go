@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"sync/atomic"
-	"unsafe"
 
 	"go.etcd.io/bbolt"
 )
@@ -28,13 +27,5 @@ func (r *resident) touched(db *bbolt.DB, tx *bbolt.Tx, bytes int) {
 		return
 	}
 	r.bytes.Store(0)
-	anchor := tx.Bucket([]byte(bucketState)).Get([]byte(keyState))
-	if tx.Writable() || len(anchor) == 0 {
-		return // a value may be in memory of its own
-	}
-	at := unsafe.Pointer(unsafe.SliceData(anchor))
-	base, size := db.Info().Data, tx.Size()
-	if offset := int64(uintptr(at) - base); uintptr(at) >= base && offset < size {
-		dropMapped(unsafe.Slice((*byte)(unsafe.Add(at, -offset)), size))
-	}
+	dropMapped(db.Info().Data, uintptr(tx.Size()))
 }

@@ -3,4 +3,4 @@
 package gateway
 
 // dropMapped leaves it to the kernel when pages go.
-func dropMapped([]byte) {}
+func dropMapped(_, _ uintptr) {}

@@ -136,6 +136,11 @@ type GatewayLive struct {
 	// Dropouts are the latest times of which it dropped readings, newest first.
 	Dropouts []Gap         `json:"dropouts,omitempty"`
 	Audit    *GatewayAudit `json:"audit,omitempty"` // the latest
+
+	Identity Identity  `json:"identity"`
+	Rivals   *Rivals   `json:"rivals,omitempty"`   // two processes have this name
+	Replaced *Replaced `json:"replaced,omitempty"` // it was installed anew, or put back from a backup
+	Shared   []Shared  `json:"shared,omitempty"`   // machines of which another gateway tells too
 }
 
 // Scorecard is the transformation scorecard: our own index, never an official

@@ -12,8 +12,12 @@ type GatewayBirth struct {
 	// next one to be given when it holds none. 0 for a foreign edge node.
 	First   uint64
 	Version string
-	Time    Time
-	Devices []DeviceBirth
+	// Identity is that of the installation, Rivals what is known of another
+	// process under the same name; nil for none.
+	Identity Identity
+	Rivals   *Rivals
+	Time     Time
+	Devices  []DeviceBirth
 }
 
 // DeviceBirth introduces one machine with its signals and what they were last.
@@ -114,6 +118,10 @@ type GatewayStatus struct {
 
 	// Clock is how its clock stands; nil where the gateway does not tell.
 	Clock *ClockStatus `json:"clock,omitempty"`
+
+	// Rival is another process that speaks under this gateway's name; empty for
+	// none.
+	Rival string `json:"rival,omitempty"`
 
 	// Wire is how the gateway's connection to its broker stands.
 	Wire *WireStatus `json:"wire,omitempty"`

@@ -58,7 +58,8 @@ type historian struct {
 	live     *lane
 	backlog  *lane
 	sessions map[gatewayKey]*session
-	owed     []*session // to be told again what is stored
+	former   map[gatewayKey][]*session // that may come back, oldest first
+	owed     []*session                // to be told again what is stored
 	owing    chan struct{}
 	quiet    time.Time  // the store asks to be left alone until then
 	failing  string     // why the last write failed; "" when it did not
@@ -90,21 +91,41 @@ type session struct {
 func newHistorian(h History, log *slog.Logger) *historian {
 	return &historian{history: h, log: log, random: rand.Float64,
 		live: newLane("live", liveQueueMax), backlog: newLane("backlog", backlogQueueMax),
-		sessions: map[gatewayKey]*session{}, owing: make(chan struct{}, 1)}
+		sessions: map[gatewayKey]*session{}, former: map[gatewayKey][]*session{}, owing: make(chan struct{}, 1)}
 }
 
-// begin opens a gateway's session. All below first is stored.
+// formerKept is how many sessions of a gateway are remembered beside the last.
+// Two processes under one name come back in turn, and must each get on.
+const formerKept = 4
+
+// begin opens a gateway's session, or goes on with it. All below first is
+// stored.
 func (h *historian) begin(gateway gatewayKey, id string, first uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.sessions[gateway]
 	if s == nil || s.id != id {
-		s = &session{gateway: gateway, id: id}
-		h.sessions[gateway] = s
+		s = h.resume(gateway, id)
 	}
 	below := plant.Span{From: 0, To: plant.Time(first)}
 	s.stored.Add(below)
 	s.held.Add(below)
+}
+
+// resume makes a session the gateway's, one that is remembered or a new one.
+func (h *historian) resume(gateway gatewayKey, id string) *session {
+	s := &session{gateway: gateway, id: id}
+	former := h.former[gateway]
+	if i := slices.IndexFunc(former, func(f *session) bool { return f.id == id }); i >= 0 {
+		s = former[i]
+		former = slices.Delete(former, i, i+1)
+	}
+	if was := h.sessions[gateway]; was != nil && was.id != "" {
+		former = append(former, was)
+	}
+	h.former[gateway] = former[max(0, len(former)-formerKept):]
+	h.sessions[gateway] = s
+	return s
 }
 
 // add queues a batch. False: there is no room, the gateway keeps it. What is

@@ -42,6 +42,10 @@ func (t *Twin) load(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
+	if err := t.loadIdentities(ctx); err != nil {
+		t.log.Warn("identities of gateways not read", "error", err)
+		t.notice("ledger", err.Error())
+	}
 	if open, err := t.opts.Ledger.Alerts(ctx, plant.Span{}, true); err != nil {
 		t.log.Warn("open alerts not read", "error", err)
 		t.notice("ledger", err.Error())
@@ -362,6 +366,7 @@ func (t *Twin) flush(ctx context.Context) {
 	}
 	t.pending.flush(ctx, t.opts.Ledger, func(err error) { t.notice("ledger", err.Error()) })
 	t.checkTypes(ctx)
+	t.saveIdentities(ctx)
 	t.publish(ctx)
 }
 

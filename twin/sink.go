@@ -26,6 +26,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 		t.log.Info("gateway is there", "area", b.Area, "gateway", b.Gateway, "version", b.Version, "away_since", g.live.Since)
 	}
 	g.born(b, now)
+	t.recognizedLocked(g, &b, now)
 	for i := range b.Devices {
 		d := &b.Devices[i]
 		t.introducedLocked(d, now)
@@ -110,6 +111,7 @@ func (t *Twin) Death(area, gateway string, at plant.Time) {
 		t.log.Warn("gateway is away", "area", area, "gateway", gateway, "last_data", g.newest)
 	}
 	g.died(now)
+	t.wentLocked(gatewayKey{area, gateway}, g.live.Waiting)
 	t.leftLocked(gatewayKey{area, gateway}, now)
 }
 
@@ -142,6 +144,7 @@ func (t *Twin) Batch(b *plant.Batch) {
 	if g.live.Foreign {
 		t.clockLocked(g)
 	}
+	t.toldLocked(b, now)
 	alerts := t.signalsLocked(b, now)
 	if m := t.machines[b.Machine]; m != nil {
 		if why := m.take(b, now); why != "" {

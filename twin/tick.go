@@ -69,8 +69,9 @@ func (t *Twin) slowTick() {
 			alerts = append(alerts, t.rules.OEE(l.cfg.ID, now, f.OEE)...)
 		}
 	}
+	t.sharesLocked(now)
 	for _, g := range t.gateways {
-		if g.changed {
+		if g.outdated(now) || g.changed {
 			g.changed = false
 			gateways = append(gateways, g.live)
 		}

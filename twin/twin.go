@@ -28,6 +28,7 @@ type Ledger interface {
 	Results
 	SignalTypes
 	Entries
+	Values
 }
 
 // Progress keeps what the fold made of each machine.
@@ -104,6 +105,8 @@ type Twin struct {
 	signals   map[string]map[string]*signalNow // machine -> signal
 	rules     *rules.Engine
 	notices   map[string]*plant.Notice
+	who       identities
+	tellers   map[string]*teller    // by machine
 	standings map[string]*standing  // by machine
 	types     map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
 }
@@ -124,6 +127,7 @@ func New(cfg Config, opts Options) (*Twin, error) {
 		reports:  make(chan plant.CountReport, reportsQueued),
 		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[gatewayKey]*gateway{},
 		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{}, standings: map[string]*standing{},
+		who: identities{by: map[gatewayKey]kept{}}, tellers: map[string]*teller{},
 	}
 	t.said.Store(newBook(nil))
 	for ai := range cfg.Areas {

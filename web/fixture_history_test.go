@@ -223,6 +223,14 @@ func (f *fixture) gateways(now plant.Time) []plant.GatewayLive {
 	calibration.Skipped = 1204
 	calibration.Groups = []plant.GroupStatus{{Signals: 9, EveryMs: 200, LastData: now}, {Name: "slow", Signals: 3, EveryMs: 5000, Stale: true, LastData: now.Add(-64 * time.Second)}}
 	calibration.Notes = []string{"deadband applied by the gateway, because the server does not (BadFilterNotAllowed): temperature"}
+	box := func(host, address, installation string) plant.Identity {
+		return plant.Identity{Installation: installation, Start: 7, Host: host, Address: address}
+	}
+	one.Identity = box("box-4", "10.0.4.2", "K7QX2MZ4PLSD3VTN")
+	one.Replaced = &plant.Replaced{At: now.Add(-70 * time.Hour), Before: box("box-1", "10.0.4.2", "T3AA9WLXKE6JQ2RM"), Waiting: 412}
+	one.Shared = []plant.Shared{{Machine: "press-1", Area: "press", Gateway: "edge-9", Since: now.Add(-4 * time.Minute)}}
+	two.Identity = box("box-5", "10.0.5.2", "A6HH4QPLZX8MK2WE")
+	two.Rivals = &plant.Rivals{Since: now.Add(-25 * time.Minute), Last: now.Add(-17 * time.Minute), Turns: 61, Here: two.Identity, Other: box("box-6", "10.0.5.3", "A6HH4QPLZX8MK2WE")}
 	two.Dropouts = []plant.Gap{
 		{Machine: "d-calibration", Span: plant.Span{From: now.Add(-2 * time.Hour), To: now.Add(-119 * time.Minute)}, Readings: 5},
 		{Span: plant.Span{From: now.Add(-26 * time.Hour), To: now.Add(-25 * time.Hour)}, Readings: 2},

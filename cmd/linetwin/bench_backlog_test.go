@@ -69,13 +69,13 @@ func (s *pastSource) Next(ctx context.Context, into []plant.Reading) (plant.Roun
 func (s *pastSource) Status() plant.DeviceStatus { return plant.DeviceStatus{Link: plant.LinkFlowing} }
 func (s *pastSource) Close() error               { return nil }
 
-// deaf is a wire at whose other end nobody is.
-type deaf struct{}
+// unheard is a wire at whose other end nobody is.
+type unheard struct{}
 
-func (deaf) Publish(*plant.Batch) error        { return plant.ErrOffline }
-func (deaf) Status(*plant.GatewayStatus) error { return plant.ErrOffline }
-func (deaf) Device(plant.DeviceBirth) error    { return plant.ErrOffline }
-func (deaf) Online() bool                      { return false }
+func (unheard) Publish(*plant.Batch) error        { return plant.ErrOffline }
+func (unheard) Status(*plant.GatewayStatus) error { return plant.ErrOffline }
+func (unheard) Device(plant.DeviceBirth) error    { return plant.ErrOffline }
+func (unheard) Online() bool                      { return false }
 
 // waitingIn makes a buffer as it is after so many seconds in which nobody
 // stored what the machines of w made, and gives how many readings wait in it
@@ -119,7 +119,7 @@ func makePast(b testing.TB, cfg gateway.Config, devices []gateway.Device, rounds
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- g.Run(ctx, deaf{}) }()
+	go func() { ended <- g.Run(ctx, unheard{}) }()
 	done.Wait()
 	cancel()
 	if err := <-ended; err != nil {

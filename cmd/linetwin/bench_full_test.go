@@ -156,7 +156,7 @@ func fullBuffer(b testing.TB, folder string, bytes int64) (s plant.GatewayStatus
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error, 1)
-		go func() { ended <- g.Run(ctx, deaf{}) }()
+		go func() { ended <- g.Run(ctx, unheard{}) }()
 		done.Wait()
 		cancel()
 		if err := <-ended; err != nil {

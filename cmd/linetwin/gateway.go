@@ -67,6 +67,8 @@ func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 	}
 	cfg.Config.Version = version
 	of := cfg.Config
+	// What the wire holds back is not sent again meanwhile.
+	of.Delivery.Resend = max(cfg.Delivery.Resend, 2*cfg.Wire.Hold())
 	of.Clock = clock
 	core, err := gateway.New(of, gatewayDevices(sources), log)
 	if err != nil {

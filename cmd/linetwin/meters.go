@@ -66,6 +66,7 @@ type meterDescs struct {
 	quarantined                                    *prometheus.Desc
 	clock, clockBound, clockSteps, clockSet        *prometheus.Desc
 	deviceClock                                    *prometheus.Desc
+	rivals, shared                                 *prometheus.Desc
 	history                                        historyDescs
 }
 
@@ -82,6 +83,8 @@ func descs() meterDescs {
 		dropped:       desc("gateway_readings_dropped_total", "readings dropped from the buffer", "area", "gateway"),
 		online:        desc("gateway_online", "1 while the gateway is connected", "area", "gateway"),
 		buffer:        desc("gateway_buffer_bytes", "bytes in the buffer", "area", "gateway"),
+		rivals:        desc("gateway_rivals", "1 while two processes speak under the gateway's name", "area", "gateway"),
+		shared:        desc("gateway_machines_shared", "machines of which another gateway tells too", "area", "gateway"),
 		deviceUp:      desc("device_flowing", "1 while data of the device flows", "area", "gateway", "machine"),
 		deviceAge:     desc("device_data_age_seconds", "age of the device's data, as far as the twin knows", "area", "gateway", "machine"),
 		deviceSkipped: desc("device_looks_skipped_total", "looks left out because an earlier one had not ended: that often each signal was not read", "area", "gateway", "machine"),
@@ -144,6 +147,8 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 				gauge(d.clockBound, float64(c.BoundMs)/1000, g.Area, g.Gateway)
 			}
 		}
+		gauge(d.rivals, one(g.Rivals != nil), g.Area, g.Gateway)
+		gauge(d.shared, float64(len(g.Shared)), g.Area, g.Gateway)
 		for _, dev := range g.Devices {
 			if dev.ClockMs != nil {
 				gauge(d.deviceClock, float64(*dev.ClockMs)/1000, g.Area, g.Gateway, dev.Machine)

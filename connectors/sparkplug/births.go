@@ -10,7 +10,7 @@ import (
 // edgeDevice is what an Edge has told of one machine.
 type edgeDevice struct {
 	data    string // DDATA topic
-	control uint64 // aliases: control Sequence, +1 Through, +2 From
+	control uint64 // aliases: control Sequence, +1 Through, +2 From, +3 Session
 	signals []edgeSignal
 	index   map[string]int // nil until it is needed
 	born    bool           // DBIRTH was sent since NBIRTH
@@ -107,6 +107,7 @@ func (e *Edge) send(l *link, topic string) error {
 func (e *Edge) births(l *link, bd uint8, birth *plant.GatewayBirth) error {
 	e.seq, e.session = 0, birth.Session
 	e.receipts.begin(birth.First)
+	birth.Identity.Address = l.address()
 	e.buf = e.appendNBirth(e.buf[:0], bd, birth)
 	if err := e.send(l, topic{kind: kindNBirth, area: e.cfg.Area, gateway: e.cfg.Gateway}.String()); err != nil {
 		return err
@@ -127,6 +128,7 @@ func (e *Edge) births(l *link, bd uint8, birth *plant.GatewayBirth) error {
 func (e *Edge) deviceBirth(l *link, b *plant.DeviceBirth) error {
 	d := e.device(b.Machine, b.Signals)
 	e.buf = appendHead(e.buf[:0], now())
+	e.buf = appendSession(e.buf, now(), d.control+3, e.session)
 	e.buf = d.appendBirth(e.buf, now(), b.Last)
 	if err := e.send(l, topic{kindDBirth, e.cfg.Area, e.cfg.Gateway, b.Machine}.String()); err != nil {
 		return err
@@ -167,6 +169,7 @@ func (e *Edge) Status(s *plant.GatewayStatus) error {
 	held.Devices = append([]plant.DeviceStatus(nil), s.Devices...)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.withRival(&held)
 	held.Wire = e.wireStatus(time.Now())
 	e.status = &held
 	if e.link == nil {
@@ -209,6 +212,11 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 		{name: metricBeyond, datatype: typeString},
 		{name: metricAsked, datatype: typeUInt64},
 		{name: metricHostTime, datatype: typeDateTime},
+		{name: metricInstallation, datatype: typeString, field: metricFieldString, text: birth.Identity.Installation},
+		{name: metricStart, datatype: typeUInt64, field: metricFieldLong, bits: birth.Identity.Start},
+		{name: metricRival, datatype: typeString},
+		{name: metricHost, datatype: typeString, field: metricFieldString, text: birth.Identity.Host},
+		{name: metricAddress, datatype: typeString, field: metricFieldString, text: birth.Identity.Address},
 		{name: metricEcho, datatype: typeUInt64},
 		{name: metricCounts, datatype: typeString},
 		{name: metricCounted, datatype: typeString},

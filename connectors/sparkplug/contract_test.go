@@ -17,6 +17,7 @@ const t0 = plant.Time(1_760_000_000_000) * plant.Millisecond
 func theBirth() plant.GatewayBirth {
 	return plant.GatewayBirth{
 		Area: "assembly", Gateway: "edge-1", Session: "s1", First: 7, Version: "1.2.3",
+		Identity: plant.Identity{Installation: "i1", Start: 3, Host: "box", Address: "127.0.0.1"},
 		Devices: []plant.DeviceBirth{
 			{Machine: "riveting", Online: true,
 				Signals: []plant.Signal{

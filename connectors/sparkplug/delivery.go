@@ -78,7 +78,8 @@ type command struct {
 	rebirth bool
 	echo    uint64 // answers our question of this number
 	ack     *plant.Acknowledgement
-	session string
+	session string // of the process that is meant
+	rival   string // who else has its name
 	time    *hostTime
 	counted *plant.CountConfirmation
 	refused []string // names of metrics that somebody wanted to write
@@ -115,6 +116,8 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 		case metricHostTime:
 			at.time = m.bits
 			c.time = &at
+		case metricRival:
+			c.rival = valid(string(m.bytes))
 		case metricEcho:
 			c.echo = m.bits
 		case metricCounted:

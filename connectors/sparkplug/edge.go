@@ -53,6 +53,7 @@ type Edge struct {
 	session  string
 	status   *plant.GatewayStatus
 	receipts receipts
+	rival    rival
 	answers  answers
 	account  account
 	buf      []byte
@@ -166,6 +167,7 @@ type edgeSession struct {
 	hostTime  int64
 	born      bool
 	bornAt    time.Time
+	strange   int              // acknowledgements for another process
 	rebirth   <-chan time.Time // a birth that is due
 	asked     <-chan struct{}  // closed when the broker gives its receipt
 	commands  string           // our NCMD topic
@@ -261,7 +263,7 @@ func (s *edgeSession) obey(ctx context.Context) error {
 			s.goodbye()
 			return ctx.Err()
 		case <-s.link.lost:
-			return s.lost(s.born && time.Since(s.bornAt) < alive)
+			return s.ended(s.lost(s.born && time.Since(s.bornAt) < alive))
 		case m := <-s.inbox:
 			err = s.handle(m)
 		case <-s.rebirth:
@@ -307,6 +309,7 @@ func (s *edgeSession) handle(m inbound) error {
 		s.counts.refused.Add(uint64(len(c.refused)))
 		s.log.Warn("command refused: these metrics cannot be written", "metrics", c.refused)
 	}
+	s.heed(&c)
 	if c.ack != nil && s.cfg.Acknowledge == AcknowledgeHost {
 		s.answered(0)
 		s.node.Acknowledge(*c.ack)

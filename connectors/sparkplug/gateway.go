@@ -52,6 +52,7 @@ type gateway struct {
 	arrivals
 	asked  time.Time // when a rebirth was last asked for
 	pause  time.Duration
+	lives  lives // the processes that were born under this name
 	logged [len(kindNames)]bool
 }
 
@@ -225,11 +226,17 @@ func (g *gateway) nodeBirth(p *payload) {
 			birth.Version = valid(string(m.bytes))
 		case metricCertificates:
 			g.waits = int(min(m.bits, maxMetrics))
+		default:
+			m.identify(&birth.Identity)
 		}
 	}
+	crowded := g.introduce(&birth)
 	g.host.counts.births.Add(1)
 	g.birth, g.devices, g.index = birth, map[string]*device{}, map[string]int{}
-	g.alive, g.was, g.pause, g.logged = true, false, 0, [len(kindNames)]bool{}
+	g.alive, g.was, g.logged = true, false, [len(kindNames)]bool{}
+	if !crowded {
+		g.pause = 0
+	}
 	g.host.begin(g, birth.Session)
 	if g.ours() {
 		g.status(p)
@@ -287,6 +294,11 @@ func (g *gateway) die() {
 }
 
 func (g *gateway) deviceBirth(name string, p *payload) {
+	if !g.own(p) {
+		g.host.counts.strays.Add(1)
+		g.askRebirth("DBIRTH of another process under this name")
+		return
+	}
 	d := newDevice(name)
 	g.learn(d, p)
 	d.birth.Online, d.birth.Since = true, p.at()

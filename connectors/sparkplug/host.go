@@ -203,7 +203,7 @@ func (h *Host) listen(ctx context.Context, l *link) error {
 			h.goodbye(l)
 			return ctx.Err()
 		case <-l.lost:
-			return h.lost(l)
+			return &lostError{err: h.lost(l)}
 		case now := <-w.tick.C:
 			w.look(now)
 		case s := <-h.states:

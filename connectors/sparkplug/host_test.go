@@ -329,9 +329,14 @@ func TestTopics(t *testing.T) {
 
 func TestDelay(t *testing.T) {
 	for failures, most := range map[int]time.Duration{1: 0, 2: 0, 3: time.Second, 4: time.Second, 5: 2 * time.Second, 9: 8 * time.Second, 50: 30 * time.Second, 1 << 30: 30 * time.Second} {
+		if bound := delayBound(failures, 2); bound != most {
+			t.Errorf("failure %d at two brokers: up to %v, want up to %v", failures, bound, most)
+		}
 		var greatest time.Duration
 		for range 300 {
-			greatest = max(greatest, delay(failures, 2))
+			p := pace{failures: failures - 1}
+			wait, _ := p.next(plant.ErrOffline, 0, 2)
+			greatest = max(greatest, wait)
 		}
 		if greatest > most || greatest < most/2 {
 			t.Errorf("failure %d at two brokers: up to %v, want up to %v", failures, greatest, most)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/url"
 	"strings"
@@ -321,11 +320,6 @@ type hostAway struct{ text string }
 func (h *hostAway) Error() string { return h.text }
 func (h *hostAway) Unwrap() error { return errHostAway }
 
-// alive is how long a session must have lasted for the next delay to begin
-// from nothing again. Shorter ones (two gateways with one name throw each
-// other out) back off like failures.
-const alive = 5 * time.Second
-
 // maxDelay is the longest pause between two attempts.
 const maxDelay = 30 * time.Second
 
@@ -338,7 +332,7 @@ const maxAway = 3 * time.Second
 // round of all brokers.
 func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(error), serve func(ctx context.Context, broker string) error) {
 	told := map[string]string{} // by broker: a fault that lasts is told once
-	failures := 0
+	var p pace
 	for i := 0; ctx.Err() == nil; i++ {
 		began := time.Now()
 		broker := c.Brokers[i%len(c.Brokers)]
@@ -351,27 +345,27 @@ func (c *Connection) keep(ctx context.Context, log *slog.Logger, failed func(err
 			log.Warn("not connected", "error", err)
 			told[broker] = text
 		}
-		failures++
-		if time.Since(began) >= alive {
-			failures = 1
-			if !errors.Is(err, errHostAway) {
-				clear(told)
-			}
+		wait, fresh := p.next(err, time.Since(began), len(c.Brokers))
+		if fresh && !errors.Is(err, errHostAway) {
+			clear(told)
 		}
-		pause := delay(failures, len(c.Brokers))
+		if p.brief == briefMany {
+			log.Warn("the broker ends the connection soon after it began, again and again: is another client connected under the same name?")
+		}
 		if errors.Is(err, errHostAway) {
-			pause = min(pause, maxAway) // the brokers are well
+			wait = min(wait, maxAway) // the brokers are well
 		}
-		sleep(ctx, pause)
+		sleep(ctx, wait)
 	}
 }
 
-func delay(failures, brokers int) time.Duration {
+// delayBound is the longest wait after so many failures in a row.
+func delayBound(failures, brokers int) time.Duration {
 	round := (failures - 1) / brokers
 	if round == 0 {
 		return 0
 	}
-	return rand.N(min(time.Second<<min(round-1, 10), maxDelay))
+	return min(time.Second<<min(round-1, 10), maxDelay)
 }
 
 func sleep(ctx context.Context, d time.Duration) {

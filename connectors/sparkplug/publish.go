@@ -40,7 +40,7 @@ func (e *Edge) Publish(b *plant.Batch) error {
 	e.counts.readings.Add(uint64(len(b.Readings)))
 	e.answers.published(time.Now())
 	if e.cfg.Acknowledge == AcknowledgeBroker {
-		e.receipts.sent = addRange(e.receipts.sent, plant.Range{First: b.Sequence, Last: b.Sequence})
+		e.receipts.add(b)
 	}
 	return nil
 }

@@ -94,7 +94,10 @@ const (
 	metricBdSeq   = "bdSeq"
 	metricRebirth = "Node Control/Rebirth"
 
-	metricSession      = "Delivery/Session"          // NBIRTH, NCMD: String
+	metricSession      = "Delivery/Session"          // NBIRTH, DBIRTH, NCMD: String
+	metricInstallation = "Delivery/Installation"     // NBIRTH: String
+	metricStart        = "Delivery/Start"            // NBIRTH: UInt64
+	metricRival        = "Delivery/Rival"            // NCMD: String, who else has the gateway's name
 	metricFirst        = "Delivery/First"            // NBIRTH: UInt64
 	metricCertificates = "Delivery/Certificates"     // NBIRTH: UInt32, DBIRTHs and DDEATHs that follow
 	metricAcknowledged = "Delivery/Acknowledged"     // NCMD: UInt64
@@ -109,6 +112,8 @@ const (
 	metricFrom         = "Delivery/Complete From"    // DBIRTH, DDATA: DateTime
 
 	metricVersion = "Gateway/Version" // NBIRTH: String
+	metricHost    = "Gateway/Host"    // NBIRTH: String
+	metricAddress = "Gateway/Address" // NBIRTH: String
 	metricStatus  = "Gateway/Status"  // NBIRTH, NDATA: String, JSON of plant.GatewayStatus
 
 	propertyQuality     = "Quality"

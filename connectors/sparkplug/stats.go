@@ -5,7 +5,7 @@ import "sync/atomic"
 type hostCounts struct {
 	connects, messages, edges, batches, readings, births, deaths atomic.Uint64
 	gaps, rebirths, unborn, unresolved, skipped, staleDeath      atomic.Uint64
-	dropped, acks, staleAcks, reordered                          atomic.Uint64
+	dropped, acks, staleAcks, strays, reordered                  atomic.Uint64
 	foreign                                                      [len(kindNames)]atomic.Uint64
 }
 
@@ -31,6 +31,7 @@ type Stats struct {
 	Queued    int64  // bytes that wait now
 	Acks      uint64 // acknowledgements published
 	StaleAcks uint64 // acknowledgements for a session that is over
+	Strays    uint64 // DBIRTHs of another process than the one that was born last under its name
 
 	// Foreign counts messages on our topics that are no Sparkplug, by message
 	// type.
@@ -44,7 +45,7 @@ func (h *Host) Stats() Stats {
 		Connects: c.connects.Load(), Messages: c.messages.Load(), Batches: c.batches.Load(), Readings: c.readings.Load(),
 		Births: c.births.Load(), Deaths: c.deaths.Load(), Gaps: c.gaps.Load(), Reordered: c.reordered.Load(), Rebirths: c.rebirths.Load(),
 		Unborn: c.unborn.Load(), Unresolved: c.unresolved.Load(), Skipped: c.skipped.Load(), StaleDeaths: c.staleDeath.Load(),
-		Dropped: c.dropped.Load(), Queued: h.queued.Load(), Acks: c.acks.Load(), StaleAcks: c.staleAcks.Load(),
+		Dropped: c.dropped.Load(), Queued: h.queued.Load(), Acks: c.acks.Load(), StaleAcks: c.staleAcks.Load(), Strays: c.strays.Load(),
 		Foreign: map[string]uint64{},
 	}
 	for k := range c.foreign {

@@ -145,6 +145,14 @@ describe('what the server says', () => {
     for (const text of texts) expect(said(text), text).toMatch(/[\u4e00-\u9fff]/);
     language.now = 'en';
   });
+  test('is Chinese for what is said of who a gateway is', () => {
+    language.now = 'zh';
+    const source = ['identity.go', 'shared.go'].map((f) => readFileSync(join(import.meta.dirname, '../../../../twin', f), 'utf8')).join('');
+    const texts = [...source.matchAll(/Sprintf\("([^"]+)"/g)].map((m) => (m[1] ?? '').replaceAll(/%[sdv]/g, '7'));
+    expect(texts.length).toBe(4);
+    for (const text of texts) expect(said(text), text).toMatch(/[\u4e00-\u9fff]/);
+    language.now = 'en';
+  });
   test('is Chinese for every remark of an OPC UA device', () => {
     language.now = 'zh';
     const source = readFileSync(join(import.meta.dirname, '../../../../connectors/opcua/tally.go'), 'utf8');

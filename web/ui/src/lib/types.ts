@@ -200,6 +200,14 @@ export interface SignalGroup {
   bad_signals: number;
 }
 
+/** Which installation of a gateway it is. */
+export interface Identity {
+  installation: string;
+  start: number;
+  host: string;
+  address: string;
+}
+
 export interface WireStatus {
   broker: string;
   since: Time;
@@ -228,6 +236,7 @@ export interface Gateway {
   buffer_error?: string;
   settings_error?: string;
   clock?: GatewayClock;
+  rival?: string;
   wire?: WireStatus;
   oldest_waiting: Time;
   devices: Device[] | null;
@@ -240,6 +249,13 @@ export interface Gateway {
   stored_per_s: number;
   gaps: number;
   foreign: boolean;
+  identity?: Identity;
+  /** Two processes speak under this name. */
+  rivals?: { since: Time; last: Time; turns: number; here: Identity; other: Identity };
+  /** It was installed anew, or put back from a backup. */
+  replaced?: { at: Time; before: Identity; waiting: number; restored: boolean };
+  /** Machines of which another gateway tells too. */
+  shared?: { machine: string; area: string; gateway: string; since: Time }[];
   /** The latest times of which readings were dropped, newest first; without a machine where nobody knows whose. */
   dropouts?: Dropout[] | null;
   audit?: Audit | null;
