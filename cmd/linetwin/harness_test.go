@@ -209,6 +209,7 @@ type factory struct {
 	t        *testing.T
 	dir      string
 	speed    float64
+	began    time.Time // when the plant was started
 	influx   *historytest.Influxd
 	broker   *process
 	plant    *process
@@ -244,6 +245,7 @@ func newFactory(t *testing.T, speed float64) *factory {
 
 	f.control, f.api = "http://"+freePort(t), "http://"+freePort(t)
 	opc, modbus := freePort(t), "127.0.0.1:0"
+	f.began = time.Now()
 	f.plant = spawn(t, "plant", path, "simulate", "--opcua", opc, "--modbus", modbus, "--speed", fmt.Sprint(speed),
 		"--continuous", "--data", filepath.Join(f.dir, "plant"), "--control", strings.TrimPrefix(f.control, "http://"))
 	f.plant.says("ready")
