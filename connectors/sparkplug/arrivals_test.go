@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 type fed struct {
 	*gateway
 	sink testSink
+	mu   sync.Mutex // held while the gateway works, and while it is looked at
 }
 
 // feeding runs f with the gateway of a foreign edge node, born at seq 0, in a
@@ -22,7 +24,7 @@ type fed struct {
 func feeding(t *testing.T, session string, f func(t *testing.T, g *fed)) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := newSink()
-		g := &fed{newGateway(offline(t, sink), "a", "g"), sink}
+		g := &fed{gateway: newGateway(offline(t, sink), "a", "g"), sink: sink}
 		done := make(chan struct{})
 		stop := make(chan struct{})
 		go func() {
@@ -31,9 +33,13 @@ func feeding(t *testing.T, session string, f func(t *testing.T, g *fed)) {
 				select {
 				case m := <-g.queue:
 					g.host.queued.Add(-int64(len(m.payload)))
+					g.mu.Lock()
 					g.take(m)
+					g.mu.Unlock()
 				case <-g.timer.C:
+					g.mu.Lock()
 					g.giveUp()
+					g.mu.Unlock()
 				case <-stop:
 					return
 				}
@@ -83,6 +89,8 @@ func (g *fed) check(t *testing.T, what string, want []int, gaps, reordered uint6
 	if got := g.told(); !slices.Equal(got, want) {
 		t.Errorf("%s: told %v, want %v", what, got, want)
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if s := g.host.Stats(); s.Gaps != gaps || s.Reordered != reordered || s.Queued != 0 && len(g.held) == 0 {
 		t.Errorf("%s: gaps %d, reordered %d, queued %d; want %d and %d", what, s.Gaps, s.Reordered, s.Queued, gaps, reordered)
 	}
@@ -103,7 +111,7 @@ func TestArrivals(t *testing.T) {
 			g.data(8)
 			time.Sleep(g.host.cfg.Reorder - 1)
 			g.check(t, "still held", nil, 0, 2)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			g.check(t, "given up", []int{8}, 2, 2)
 			g.data(7)
 			g.check(t, "late all the same", []int{7}, 2, 3)
