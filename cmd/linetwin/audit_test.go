@@ -209,7 +209,9 @@ areas: [{id: assembly, lines: [{id: l, calendar: all, flow: [press], bottleneck:
 func (f *factory) audited(began plant.Time) {
 	t := f.t
 	t.Helper()
-	span := plant.Span{From: began.Floor(time.Minute), To: plant.At(time.Now()).Floor(time.Minute)}
+	// Of the minute in which they began, gateways have told a part only.
+	from := began.Floor(time.Minute).Add(time.Minute)
+	span := plant.Span{From: from, To: plant.At(time.Now()).Floor(time.Minute)}
 	var a plant.Audit
 	var asked error
 	t.Cleanup(func() {
@@ -218,7 +220,7 @@ func (f *factory) audited(began plant.Time) {
 		}
 	})
 	eventually(t, "the gateways have told their counts", func() bool {
-		if span.Empty() { // all of it was in one minute
+		if span.Empty() { // its first whole minute is not over
 			span.To = plant.At(time.Now()).Floor(time.Minute)
 			return false
 		}
