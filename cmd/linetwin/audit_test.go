@@ -226,7 +226,7 @@ func (f *factory) audited(began plant.Time) {
 		}
 		q := url.Values{"from": {span.From.String()}, "to": {span.To.String()}}
 		a = plant.Audit{} // what an answer leaves out would stay from the one before
-		if asked = ask(t.Context(), f.api+"/api/v1/audit?"+q.Encode(), &a); asked != nil {
+		if asked = ask(t.Context(), http.MethodGet, f.api+"/api/v1/audit?"+q.Encode(), nil, &a); asked != nil {
 			return false
 		}
 		told := 0
