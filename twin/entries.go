@@ -310,12 +310,7 @@ func (t *Twin) check(e *plant.Entry) []plant.Fault {
 		}
 	case plant.EntryCalendar:
 		if _, ok := t.cfg.Calendars[e.Key]; !ok {
-			var names []string
-			for n := range t.cfg.Calendars {
-				names = append(names, n)
-			}
-			slices.Sort(names)
-			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "one of calendars: " + strings.Join(names, ", ")})
+			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "one of calendars: " + list(maps.Keys(t.cfg.Calendars))})
 		}
 	case plant.EntrySwitches:
 		if t.lineByID[e.Key] == nil {
