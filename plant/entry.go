@@ -75,8 +75,8 @@ type CycleSaid struct {
 	Cycle Length `json:"cycle"`
 }
 
-// Switches are a line's choices that decide how its time is counted; they are
-// told with every figure. What is left out is as the settings say.
+// Switches are a line's choices that decide how its time is counted. What is
+// left out is as the settings say.
 type Switches struct {
 	SmallStop              *Length `json:"small_stop,omitempty"`                // a stop that is shorter is a small one
 	BreaksWorked           *bool   `json:"breaks_worked,omitempty"`             // production in breaks counts, time and pieces

@@ -23,7 +23,32 @@ func (t *Twin) loadEntries(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.said.Store(newBook(all))
+	t.heard.Store(true)
 	return nil
+}
+
+// hear reads what was said where that failed before. Until then nothing is
+// published, for without it figures may be wrong, and nothing more is taken.
+func (t *Twin) hear(ctx context.Context) bool {
+	if t.heard.Load() {
+		return true
+	}
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	if err := t.loadEntries(ctx); err != nil {
+		t.notice("ledger", err.Error())
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range t.lines {
+		l.restated(t.now().Add(-memory), whileAway)
+		l.version++
+		for _, m := range l.machines {
+			m.track.markDirty(t.now().Add(-memory))
+		}
+	}
+	return true
 }
 
 // Refusal is why an entry is not taken.
@@ -70,6 +95,9 @@ func (t *Twin) Tell(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 
 // checked gives an entry as it would be kept.
 func (t *Twin) checked(e plant.Entry) (plant.Entry, error) {
+	if !t.heard.Load() {
+		return e, fmt.Errorf("%w: the ledger's entries are not read yet", plant.ErrOffline)
+	}
 	e.ID, e.Said = 0, t.now()
 	if e.Undoes != 0 {
 		u, err := t.undoing(e.Undoes)
@@ -282,12 +310,7 @@ func (t *Twin) check(e *plant.Entry) []plant.Fault {
 		}
 	case plant.EntryCalendar:
 		if _, ok := t.cfg.Calendars[e.Key]; !ok {
-			var names []string
-			for n := range t.cfg.Calendars {
-				names = append(names, n)
-			}
-			slices.Sort(names)
-			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "one of calendars: " + strings.Join(names, ", ")})
+			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "one of calendars: " + list(maps.Keys(t.cfg.Calendars))})
 		}
 	case plant.EntrySwitches:
 		if t.lineByID[e.Key] == nil {

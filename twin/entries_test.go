@@ -185,6 +185,10 @@ func TestEntriesRestate(t *testing.T) {
 // nothing of it is kept.
 func TestEntriesAreChecked(t *testing.T) {
 	r := newRig(t)
+	r.eventually("entries are read", func() bool {
+		_, err := r.twin.Tell(context.Background(), plant.Entry{})
+		return !errors.Is(err, plant.ErrOffline)
+	})
 	for _, c := range []struct {
 		e    plant.Entry
 		want string
@@ -320,5 +324,39 @@ func TestLosses(t *testing.T) {
 	}
 	if first := stops[3]; first.Reason != "cleaning" || first.Comment != "said better" || first.Fault != "17" || first.Class != plant.ClassPlannedStop {
 		t.Errorf("%+v", first)
+	}
+}
+
+// TestEntriesThatCannotBeRead: while the ledger does not tell what was said,
+// nothing is published and nothing more is taken; then all is as before.
+func TestEntriesThatCannotBeRead(t *testing.T) {
+	w := newWorked(t)
+	w.tell(plant.EntryIdealCycle, "C16/press", 0, `{"cycle": "1s"}`)
+	told := w.revision(1)
+	w.close()
+	w.deaf.Store(true)
+	w.start()
+	if _, err := w.twin.Tell(context.Background(), plant.Entry{By: "a", Undoes: 1}); !errors.Is(err, plant.ErrOffline) {
+		t.Errorf("an entry is taken: %v", err)
+	}
+	w.eventually("the notice tells it", func() bool {
+		w.setClock(plant.At(w.clock()).Add(5 * time.Second))
+		for _, n := range w.twin.Snapshot().Notices {
+			if n.Kind == "ledger" && strings.Contains(n.Text, "the ledger does not answer") && n.Count > 2 {
+				return true
+			}
+		}
+		return false
+	})
+	w.deaf.Store(false)
+	w.eventually("what was said holds again", func() bool {
+		w.setClock(plant.At(w.clock()).Add(5 * time.Second))
+		return reflect.DeepEqual(w.figures().OEE, told.OEE)
+	})
+	if again := w.revision(1); !reflect.DeepEqual(again.OEE, told.OEE) {
+		t.Errorf("OEE %v, was %v", again.OEE, told.OEE)
+	}
+	if rs, err := w.ledger.Results(context.Background(), "line", plant.Span{From: begin, To: begin + 1}); err != nil || len(rs) != 2 {
+		t.Errorf("%d results, %v; want the two from before", len(rs), err)
 	}
 }

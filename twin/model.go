@@ -24,7 +24,7 @@ type line struct {
 
 	published map[plant.Time]published // closed shifts, by start
 	recheck   plant.Time               // from when on figures changed since they were published; 0: nowhere
-	why       string                   // what changed them; "" for late data
+	why       string                   // what changed them; someone's words before late data
 	unsettled plant.Time               // when late data was last on its way
 	version   uint64                   // raised with each change that can be seen
 	sent      uint64                   // version that browsers have

@@ -67,6 +67,9 @@ func (t *Twin) loadPublished(ctx context.Context, l *line, now plant.Time) error
 // publish publishes closed shifts of lines that have settled, and raises the
 // revision of those that changed since.
 func (t *Twin) publish(ctx context.Context) {
+	if !t.hear(ctx) {
+		return
+	}
 	now := t.now()
 	raised := t.unsaved // what the ledger could not take the last time comes first
 	t.unsaved = nil

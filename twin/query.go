@@ -21,11 +21,7 @@ func (t *Twin) lineOf(id string) (*line, error) {
 	if l := t.lineByID[id]; l != nil {
 		return l, nil
 	}
-	var all []string
-	for _, l := range t.lines {
-		all = append(all, l.cfg.ID)
-	}
-	return nil, fmt.Errorf("line %q: %w, there are %s", id, plant.ErrNotFound, strings.Join(all, ", "))
+	return nil, fmt.Errorf("line %q: %w, there are %s", id, plant.ErrNotFound, strings.Join(t.lineIDs(), ", "))
 }
 
 // pasts gives what is known of the line's machines in span, from memory and,

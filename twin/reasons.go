@@ -43,7 +43,7 @@ func (k *check) reasons(key string, nodes []plant.Reason, depth int) {
 	}
 }
 
-// faults checks which reasons a machine's faults are.
+// faultMap checks which reasons a machine's faults are.
 func (k *check) faultMap(key string, m *MachineConfig) {
 	for _, fault := range slices.Sorted(maps.Keys(m.Faults)) {
 		if _, ok := k.leaves[m.Faults[fault]]; !ok {

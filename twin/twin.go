@@ -95,7 +95,8 @@ type Twin struct {
 
 	unsaved []plant.Result // that the ledger could not take yet; of flush alone
 	said    atomic.Pointer[book]
-	telling sync.Mutex // held while an entry is checked and appended
+	heard   atomic.Bool // said is what the ledger has
+	telling sync.Mutex  // held while an entry is checked and appended
 
 	mu        sync.RWMutex
 	lines     []*line

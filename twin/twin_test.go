@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +68,7 @@ type rig struct {
 	books   *faultyBooks
 	twin    *twin.Twin
 	stop    func()
+	deaf    atomic.Bool // the ledger does not tell its entries
 
 	elapsed func() time.Duration // nil: nothing looks for steps of the clock
 
@@ -96,6 +98,19 @@ func (h *faultyHistory) set(down bool) {
 	h.mu.Lock()
 	h.down = down
 	h.mu.Unlock()
+}
+
+// deafLedger is the real ledger with a switch.
+type deafLedger struct {
+	*sqlite.Ledger
+	deaf *atomic.Bool
+}
+
+func (l deafLedger) Entries(ctx context.Context, after uint64) ([]plant.Entry, error) {
+	if l.deaf.Load() {
+		return nil, errors.New("the ledger does not answer")
+	}
+	return l.Ledger.Entries(ctx, after)
 }
 
 func (r *rig) Acknowledge(a plant.Acknowledgement) error {
@@ -141,7 +156,7 @@ func (r *rig) start() {
 	}
 	r.history = &faultyHistory{History: h}
 	r.books = &faultyBooks{rig: r}
-	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: r.ledger, Books: r.books, Counter: h, Log: log, Clock: r.clock, Elapsed: r.elapsed}); err != nil {
+	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: deafLedger{r.ledger, &r.deaf}, Books: r.books, Counter: h, Log: log, Clock: r.clock, Elapsed: r.elapsed}); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)

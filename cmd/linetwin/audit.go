@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -114,7 +113,7 @@ func (a *app) askAudit(ctx context.Context, base string, span plant.Span, gatewa
 			q.Set("gateway", gateway)
 		}
 		var answer plant.Audit
-		if err := ask(ctx, base+"/api/v1/audit?"+q.Encode(), &answer); err != nil {
+		if err := ask(ctx, http.MethodGet, base+"/api/v1/audit?"+q.Encode(), nil, &answer); err != nil {
 			return whole, fmt.Errorf("audit from %s to %s: %w", part.From, part.To, err)
 		}
 		if from == span.From {
@@ -127,36 +126,6 @@ func (a *app) askAudit(ctx context.Context, base string, span plant.Span, gatewa
 		}
 	}
 	return whole, nil
-}
-
-// ask reads JSON from the twin.
-func ask(ctx context.Context, address string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask the twin, is it running? %w", err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return fmt.Errorf("read the twin's answer: %w", err)
-	}
-	if res.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(body, into); err != nil {
-			return fmt.Errorf("read the twin's answer: %w", err)
-		}
-		return nil
-	}
-	var problem struct {
-		Detail string `json:"detail"`
-	}
-	if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
-		return fmt.Errorf("%s answers %s: is it a LineTwin of this version?", address, res.Status)
-	}
-	return errors.New(problem.Detail)
 }
 
 // printAudit prints the differences as rows, or all of it as JSON. With a table

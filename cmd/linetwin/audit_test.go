@@ -226,7 +226,7 @@ func (f *factory) audited(began plant.Time) {
 		}
 		q := url.Values{"from": {span.From.String()}, "to": {span.To.String()}}
 		a = plant.Audit{} // what an answer leaves out would stay from the one before
-		if asked = ask(t.Context(), f.api+"/api/v1/audit?"+q.Encode(), &a); asked != nil {
+		if asked = ask(t.Context(), http.MethodGet, f.api+"/api/v1/audit?"+q.Encode(), nil, &a); asked != nil {
 			return false
 		}
 		told := 0
@@ -368,7 +368,7 @@ func embeddedHistory(b *auditBench) (string, func(plant.Time)) {
 func influxHistory(b *auditBench) (string, func(plant.Time)) {
 	server := historytest.StartInfluxd(b.t)
 	server.CreateDatabase(b.t, database)
-	return fmt.Sprintf(`{influxdb: {url: "%s", database: %s}}`, server.URL, database), func(at plant.Time) {
+	return fmt.Sprintf(`{influxdb: {url: "%s", database: %s, quarantine: "%s"}}`, server.URL, database, filepath.Join(b.dir, "quarantine.db")), func(at plant.Time) {
 		q := url.Values{"db": {database}, "q": {fmt.Sprintf(`DELETE FROM "reading" WHERE "machine" = 'press' AND time = %d`, at)}}
 		res, err := http.Post(server.URL+"/query?"+q.Encode(), "", nil)
 		if err != nil {

@@ -142,7 +142,7 @@ func newKept(b testing.TB, kind, folder string) kept {
 	if kind == "influxdb" {
 		d := historytest.StartInfluxd(b)
 		d.CreateDatabase(b, database)
-		return kept{map[string]any{"influxdb": map[string]any{"url": d.URL, "database": database}}, func(b testing.TB, through plant.Time) int {
+		return kept{map[string]any{"influxdb": map[string]any{"url": d.URL, "database": database, "quarantine": filepath.Join(folder, "quarantine.db")}}, func(b testing.TB, through plant.Time) int {
 			return countInflux(b, d.Query(b, database, fmt.Sprintf("SELECT count(*) FROM reading WHERE time <= %dms", through.Milli())))
 		}}
 	}

@@ -193,7 +193,7 @@ func (r *faultRig) twinSettings() map[string]any {
 	}
 	return map[string]any{
 		"site": "rig", "zone": "Asia/Shanghai", "broker": r.connection(r.twinCable),
-		"history":   map[string]any{"influxdb": map[string]any{"url": r.store.address, "database": r.database}},
+		"history":   map[string]any{"influxdb": map[string]any{"url": r.store.address, "database": r.database, "quarantine": filepath.Join(r.dir, "quarantine.db")}},
 		"ledger":    map[string]any{"sqlite": filepath.Join(r.dir, "ledger.db")},
 		"web":       map[string]any{"listen": strings.TrimPrefix(r.api, "http://")},
 		"calendars": map[string]any{"all": map[string]any{"shifts": []any{map[string]any{"name": "all", "start": "00:00", "length": "24h"}}}},

@@ -65,17 +65,18 @@ func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Config.Version = version
-	of := cfg.Config
+	// The settings stay as they were read: others are compared with them.
+	of, wire := cfg.Config, cfg.Wire
+	of.Version = version
 	// What the wire holds back is not sent again meanwhile.
-	of.Delivery.Resend = max(cfg.Delivery.Resend, 2*cfg.Wire.Hold())
+	of.Delivery.Resend = max(of.Delivery.Resend, 2*wire.Hold())
 	of.Clock = clock
 	core, err := gateway.New(of, gatewayDevices(sources), log)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Wire.Folder = cfg.Config.Buffer.Folder
-	edge, err := sparkplug.NewEdge(cfg.Wire, core, log)
+	wire.Folder = of.Buffer.Folder
+	edge, err := sparkplug.NewEdge(wire, core, log)
 	if err != nil {
 		return nil, fmt.Errorf("wire: %w", err)
 	}

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -66,16 +63,19 @@ func (q *refusals) list(ctx context.Context) error {
 	if err := q.ask(ctx, http.MethodGet, "", nil, &sum); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(q.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "READINGS\tMACHINE\tSIGNAL\tKIND\tFROM\tTO\tWHY")
+	table := newRows(q.stdout, outTable, "readings", "machine", "signal", "kind", "from", "to", "why")
 	for _, g := range sum.Groups {
 		if q.filter.Machine != "" && q.filter.Machine != g.Machine || q.filter.Signal != "" && q.filter.Signal != g.Signal {
 			continue
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Count, g.Machine, g.Signal, g.Kind, g.Span.From, g.Span.To, g.Why)
+		if err := table.add(g.Count, g.Machine, g.Signal, g.Kind, g.Span.From, g.Span.To, g.Why); err != nil {
+			return err
+		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	if len(table.held) > 0 {
+		if err := table.close(); err != nil {
+			return err
+		}
 	}
 	_, err := fmt.Fprintf(q.stdout, "%d readings are kept; %d were too many or too old to keep\n", sum.Waiting, sum.Dropped)
 	return err
@@ -115,33 +115,11 @@ func (q *refusals) retry(ctx context.Context, as string) error {
 	return err
 }
 
-// ask sends a request to the twin and reads its answer.
+// ask sends a request about the quarantine to the twin and reads its answer.
 func (q *refusals) ask(ctx context.Context, method, path string, request, answer any) error {
-	var content io.Reader
-	if request != nil {
-		b, err := json.Marshal(request)
-		if err != nil {
-			return err
-		}
-		content = bytes.NewReader(b)
-	}
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(q.url, "/")+"/api/v1/quarantine"+path, content)
+	err := ask(ctx, method, strings.TrimSuffix(q.url, "/")+"/api/v1/quarantine"+path, request, answer)
 	if err != nil {
-		return fmt.Errorf("quarantine: --url: %w", err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return fmt.Errorf("quarantine: ask the twin (--url): %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		var p struct{ Title, Detail string }
-		_ = json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&p) // else the status tells
-		return fmt.Errorf("quarantine: the twin at %s says %s: %s", q.url, response.Status, p.Detail)
-	}
-	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
-		return fmt.Errorf("quarantine: read the answer of %s: %w", q.url, err)
+		return fmt.Errorf("quarantine: --url %s: %w", q.url, err)
 	}
 	return nil
 }

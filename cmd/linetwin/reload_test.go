@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"linetwin/configs"
 	"linetwin/plant"
 	"linetwin/simulator"
 )
@@ -191,6 +193,38 @@ func TestGatewayReload(t *testing.T) {
 	}
 	if err := g.end(syscall.SIGTERM); err != nil {
 		t.Errorf("end: %v", err)
+	}
+}
+
+// TestGatewayKeepsSettingsAsRead: what the parts make of the settings is no
+// change of the file.
+func TestGatewayKeepsSettingsAsRead(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "gateway.yaml")
+	write(t, file, map[string]any{
+		"site": "test", "area": "assembly", "gateway": "edge-1", "certificates": filepath.Join(folder, "pki"),
+		"wire":   map[string]any{"brokers": []string{"tcp://127.0.0.1:1"}, "acknowledge": "broker"},
+		"buffer": map[string]any{"folder": filepath.Join(folder, "buffer")},
+		"devices": []any{map[string]any{"machine": "tester", "modbus": map[string]any{"url": "tcp://127.0.0.1:1"},
+			"signals": []any{map[string]any{"name": "value", "address": "holding:0", "type": "uint16"}}}},
+	})
+	read := func() *configs.Gateway {
+		t.Helper()
+		cfg, err := configs.LoadGateway(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	running := read()
+	if running.Wire.Hold() <= running.Delivery.Resend {
+		t.Fatalf("held for %v, sent again after %v: nothing to change", running.Wire.Hold(), running.Delivery.Resend)
+	}
+	if _, err := newGateway(running, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	if keys := running.NeedsRestart(read()); len(keys) > 0 {
+		t.Errorf("the same file differs in %v", keys)
 	}
 }
 

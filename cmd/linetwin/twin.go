@@ -16,6 +16,7 @@ import (
 	"linetwin/connectors/influx"
 	"linetwin/connectors/sparkplug"
 	"linetwin/connectors/sqlite"
+	"linetwin/plant"
 	"linetwin/twin"
 	"linetwin/web"
 )
@@ -104,6 +105,17 @@ type history interface {
 	twin.Counter
 }
 
+// wholeQuarantine is a history in InfluxDB that tells all that was set aside,
+// also before this start.
+type wholeQuarantine struct {
+	*influx.History
+	aside *sqlite.Aside
+}
+
+func (w wholeQuarantine) Quarantine(ctx context.Context, limit int) ([]plant.Refused, error) {
+	return w.aside.Refused(ctx, plant.QuarantineFilter{}, limit)
+}
+
 func (t *twinRole) openHistory(ctx context.Context) (history, error) {
 	if c := t.cfg.History.Influx; c != nil {
 		h, err := influx.Open(*c, t.log)
@@ -122,7 +134,7 @@ func (t *twinRole) openHistory(ctx context.Context) (history, error) {
 			// It may come up later: the gateways keep the data until then.
 			t.log.Warn("history is not there yet", "error", err)
 		}
-		return h, nil
+		return wholeQuarantine{h, aside}, nil
 	}
 	h, err := sqlite.OpenHistory(ctx, *t.cfg.History.Embedded, t.log)
 	if err != nil {

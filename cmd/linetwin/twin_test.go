@@ -18,6 +18,9 @@ import (
 
 	"linetwin/configs"
 	"linetwin/connectors/broker"
+	"linetwin/connectors/influx"
+	"linetwin/connectors/sqlite"
+	"linetwin/plant"
 )
 
 // selfSigned writes a certificate for localhost and its key.
@@ -79,6 +82,42 @@ func TestEmbeddedBroker(t *testing.T) {
 			cancel()
 			if err := <-ended; err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestQuarantineOutlivesTheTwin: an audit counts also what was refused before
+// the twin started.
+func TestQuarantineOutlivesTheTwin(t *testing.T) {
+	dir := t.TempDir()
+	for name, cfg := range map[string]configs.History{
+		"embedded": {Embedded: &sqlite.HistoryConfig{Folder: dir}},
+		"influxdb": {Influx: &influx.Config{URL: "http://127.0.0.1:1", Org: "o", Bucket: "b", Token: "t", Quarantine: filepath.Join(dir, "quarantine.db")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			open := func() (*twinRole, history) {
+				t.Helper()
+				role := &twinRole{cfg: &configs.Twin{History: cfg}, log: slog.New(slog.DiscardHandler), meters: newMeters()}
+				store, err := role.openHistory(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return role, store
+			}
+			role, _ := open()
+			want := plant.Refused{Reading: plant.Reading{Machine: "oven", Signal: "temperature", Value: plant.Integer(7), Time: 1000 * plant.Millisecond}, Kind: plant.KindInteger, Why: "another kind", Seen: 2000 * plant.Millisecond}
+			if err := role.aside.SetAside(t.Context(), []plant.Refused{want}); err != nil {
+				t.Fatal(err)
+			}
+			if err := role.close(); err != nil {
+				t.Fatal(err)
+			}
+			role, store := open()
+			defer role.close()
+			set, err := store.Quarantine(t.Context(), 10)
+			if err != nil || len(set) != 1 || set[0].Machine != "oven" || set[0].Value != want.Value || set[0].Why != want.Why {
+				t.Errorf("%+v %v", set, err)
 			}
 		})
 	}

@@ -218,7 +218,7 @@ func TestNPMHost(t *testing.T) {
 				m := host.hear()
 				got = append(got, m.String())
 				if m.Device == "riveting" {
-					want := []string{"Delivery/Sequence=<nil>", "Delivery/Complete Through=<nil>", "Delivery/Complete From=<nil>",
+					want := []string{"Delivery/Session=s1", "Delivery/Sequence=<nil>", "Delivery/Complete Through=<nil>", "Delivery/Complete From=<nil>",
 						"state=18446744073709551613", "temperature=<nil> q0", "running=<nil>", "product=断路器", "never=<nil>"}
 					if got := m.values(); !slices.Equal(got, want) {
 						t.Errorf("DBIRTH %q, want %q", got, want)
