@@ -267,7 +267,9 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 	}
 	from := base.at
 	if base.raw == nil {
-		from = t.begin(m, dirty)
+		// Nobody says where the past begins: not what was claimed, for readings
+		// may be older than the first claim, and not the first checkpoint.
+		from = min(dirty, t.now().Add(-memory))
 		fresh.start = from
 	}
 	end := max(head, t.now())
@@ -284,16 +286,6 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 		feed(fresh, m, rec, waiting, span)
 	}
 	return fresh, base, nil
-}
-
-// begin gives where a machine's known past begins, at most dirty.
-func (t *Twin) begin(m *machine, dirty plant.Time) plant.Time {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if c := m.track.covered; len(c) > 0 {
-		return min(dirty, c[0].From)
-	}
-	return dirty
 }
 
 // feed applies what is known of span to the track, in the order of time.
