@@ -8,7 +8,7 @@ import (
 
 // wordLasts is how long a gateway that has just found its twin waits for its
 // word on what time it is, before what it made until then leaves.
-const wordLasts = 3 * time.Second
+const wordLasts = 10 * time.Second
 
 // AwaitTime tells that whoever will be linked next tells its time.
 func (g *Gateway) AwaitTime() {

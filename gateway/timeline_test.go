@@ -293,6 +293,7 @@ func TestReadingsOfAWrongClockMoveWithIt(t *testing.T) {
 }
 
 func TestReadingsOfAClockThatNobodySetsLeaveMarked(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, -time.Duration(plant.At(time.Now())), true)
 	l.src.more(t, 20)
 	until(t, "marked readings", func() bool {

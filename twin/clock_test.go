@@ -143,14 +143,19 @@ func TestClockOfTwinWrongForAWhile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var passed atomic.Int64
-			r := &rig{t: t, dir: t.TempDir(), now: begin, elapsed: func() time.Duration { return time.Duration(passed.Load()) }}
+			var passed, looked atomic.Int64
+			r := &rig{t: t, dir: t.TempDir(), now: begin, elapsed: func() time.Duration {
+				looked.Add(1)
+				return time.Duration(passed.Load())
+			}}
 			r.start()
 			t.Cleanup(func() { r.close() })
 			r.told()
 			pass := func(to plant.Time) {
 				passed.Store(int64(to.Sub(begin)))
-				time.Sleep(1100 * time.Millisecond) // one look at the clock
+				// The second look from now has begun after this.
+				n := looked.Load() + 2
+				r.eventually("the twin looks at its clock", func() bool { return looked.Load() >= n })
 			}
 			all := plantDay()
 			third := len(all) / 3
