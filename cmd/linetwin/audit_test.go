@@ -51,6 +51,36 @@ type auditBench struct {
 	settings string // file of the twin
 	broker   string
 	twin     func() // ends it
+	signals  []plant.Signal
+}
+
+// pressSignals are those of the machine in pressing and overfull.
+var pressSignals = []plant.Signal{{Name: "force", Kind: plant.KindFloat}, {Name: "good", Kind: plant.KindInteger}, {Name: "serial", Kind: plant.KindText}}
+
+func newAuditBench(t *testing.T) *auditBench {
+	return &auditBench{t: t, dir: t.TempDir(), broker: "tcp://" + freePort(t), signals: pressSignals}
+}
+
+// settle writes the twin's settings with a history, and gives the address of
+// its pages.
+func (b *auditBench) settle(history string) string {
+	b.t.Helper()
+	web := freePort(b.t)
+	b.settings = filepath.Join(b.dir, "twin.yaml")
+	text := fmt.Sprintf(`site: songjiang
+zone: Asia/Shanghai
+broker: {embedded: {listen: "%s", folder: "%s"}}
+history: %s
+ledger: {sqlite: "%s"}
+web: {listen: "%s"}
+calendars: {all: {shifts: [{name: day, start: "08:00", length: 8h}]}}
+products: [{id: p, ideal_cycle: {press: 1s}}]
+areas: [{id: assembly, lines: [{id: l, calendar: all, flow: [press], bottleneck: press, machines: [{id: press, roles: {good: good}}]}]}]
+`, strings.TrimPrefix(b.broker, "tcp://"), filepath.Join(b.dir, "broker"), history, filepath.Join(b.dir, "ledger.db"), web)
+	if err := os.WriteFile(b.settings, []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return "http://" + web
 }
 
 func (b *auditBench) startTwin() {
@@ -87,8 +117,7 @@ func (b *auditBench) gateway(name, machine string, rounds ...plant.Round) (*gate
 	for _, r := range rounds {
 		source.rounds <- r
 	}
-	signals := []plant.Signal{{Name: "force", Kind: plant.KindFloat}, {Name: "good", Kind: plant.KindInteger}, {Name: "serial", Kind: plant.KindText}}
-	core, err := gateway.New(cfg, []gateway.Device{{Machine: machine, Signals: signals, Source: source}}, slog.New(slog.DiscardHandler))
+	core, err := gateway.New(cfg, []gateway.Device{{Machine: machine, Signals: b.signals, Source: source}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -171,35 +200,26 @@ func overfull(from plant.Time) []plant.Round {
 }
 
 // TestAudit loses readings on purpose: one is deleted from history, and a cap
-// drops a range. The audit names just these.
+// drops a range. The audit names just these. History refuses others, which the
+// quarantine keeps.
 func TestAudit(t *testing.T) {
 	for name, prepare := range map[string]func(b *auditBench) (history string, remove func(at plant.Time)){
 		"embedded store": embeddedHistory,
 		"InfluxDB":       influxHistory,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := &auditBench{t: t, dir: t.TempDir(), broker: "tcp://" + freePort(t)}
+			b := newAuditBench(t)
 			history, remove := prepare(b)
-			b.settings = filepath.Join(b.dir, "twin.yaml")
-			text := fmt.Sprintf(`site: songjiang
-zone: Asia/Shanghai
-broker: {embedded: {listen: "%s", folder: "%s"}}
-history: %s
-ledger: {sqlite: "%s"}
-web: {listen: "%s"}
-calendars: {all: {shifts: [{name: day, start: "08:00", length: 8h}]}}
-products: [{id: p, ideal_cycle: {press: 1s}}]
-areas: [{id: assembly, lines: [{id: l, calendar: all, flow: [press], bottleneck: press, machines: [{id: press, roles: {good: good}}]}]}]
-`, strings.TrimPrefix(b.broker, "tcp://"), filepath.Join(b.dir, "broker"), history, filepath.Join(b.dir, "ledger.db"), freePort(t))
-			if err := os.WriteFile(b.settings, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			url := b.settle(history)
 			from := plant.At(time.Now()).Floor(time.Hour).Add(-2 * time.Hour)
 			span := plant.Span{From: from, To: from.Add(time.Hour)}
 			b.refusals(span)
 			b.startTwin()
 			b.deleted(span, remove)
+			later := plant.Span{From: span.To, To: span.To.Add(30 * time.Minute)}
+			b.refused(url, later)
 			b.capped(plant.Span{From: span.From.Add(20 * time.Minute), To: span.To})
+			b.storedAgain(later)
 		})
 	}
 }
@@ -325,6 +345,21 @@ func (b *auditBench) capped(span plant.Span) {
 // unknown holds what is claimed to be complete against what was dropped.
 func (b *auditBench) unknown(span plant.Span, a *plant.Audit) {
 	b.t.Helper()
+	record := b.record("oven", nil, span)
+	if len(record.Complete) == 0 {
+		b.t.Fatal("nothing is claimed to be complete")
+	}
+	for _, c := range record.Complete {
+		c.From++ // a claim begins behind its From
+		if !c.Overlap(plant.Span{From: a.Gaps[0].From, To: a.Gaps[0].To - plant.Millisecond + 1}).Empty() {
+			b.t.Errorf("claim %v to %v lies in the gap %v to %v", c.From, c.To, a.Gaps[0].From, a.Gaps[0].To)
+		}
+	}
+}
+
+// record ends the twin, and reads what its history has of a machine.
+func (b *auditBench) record(machine string, signals []string, span plant.Span) plant.Record {
+	b.t.Helper()
 	cfg, err := configs.LoadTwin(b.settings)
 	if err != nil {
 		b.t.Fatal(err)
@@ -336,19 +371,11 @@ func (b *auditBench) unknown(span plant.Span, a *plant.Audit) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	record, err := store.Record(b.t.Context(), "oven", nil, span)
+	record, err := store.Record(b.t.Context(), machine, signals, span)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if len(record.Complete) == 0 {
-		b.t.Fatal("nothing is claimed to be complete")
-	}
-	for _, c := range record.Complete {
-		c.From++ // a claim begins behind its From
-		if !c.Overlap(plant.Span{From: a.Gaps[0].From, To: a.Gaps[0].To - plant.Millisecond + 1}).Empty() {
-			b.t.Errorf("claim %v to %v lies in the gap %v to %v", c.From, c.To, a.Gaps[0].From, a.Gaps[0].To)
-		}
-	}
+	return record
 }
 
 func embeddedHistory(b *auditBench) (string, func(plant.Time)) {
