@@ -88,6 +88,7 @@ type Gateway struct {
 	awaits   bool         // the twin's word is awaited
 	resigned bool         // the clock is not set, and nobody will say what time it is
 	linkedAt time.Duration
+	patience time.Duration // wordLasts
 
 	mu       sync.Mutex
 	devices  []*device
@@ -105,7 +106,7 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 		cfg: cfg, log: log.With("gateway", cfg.Gateway), session: rand.Text(),
 		changed: make(chan struct{}, 1),
 		reloads: make(chan reload), confirmed: make(chan plant.CountConfirmation, 8), ended: make(chan struct{}), closing: closing,
-		tell: make(chan struct{}, 1), clock: cfg.Clock,
+		tell: make(chan struct{}, 1), clock: cfg.Clock, patience: wordLasts,
 	}
 	if g.clock == nil {
 		g.clock = NewClock(g.log)

@@ -39,7 +39,7 @@ func (g *Gateway) settle() {
 		g.buffer.correct(m)
 	}
 	online, told := g.buffer.isOnline(), !g.clock.wantsWord()
-	waited := online && g.clock.elapsed()-g.linkedAt > wordLasts
+	waited := online && g.clock.elapsed()-g.linkedAt > g.patience
 	g.awaits = g.awaits && !told && !waited
 	unset := g.clock.flag() != ""
 	// Nobody who is linked tells the time: what is marked may leave.

@@ -283,6 +283,9 @@ func TestReadingsOfAWrongClockMoveWithIt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, c.off, false)
+			l.run.timeline.Lock()
+			l.run.patience = time.Hour // the word comes, however slow the machine
+			l.run.timeline.Unlock()
 			l.src.more(t, 20)
 			c.set(l)
 			l.src.more(t, 20)
@@ -295,6 +298,9 @@ func TestReadingsOfAWrongClockMoveWithIt(t *testing.T) {
 func TestReadingsOfAClockThatNobodySetsLeaveMarked(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, -time.Duration(plant.At(time.Now())), true)
+	l.run.timeline.Lock()
+	l.run.patience = 100 * time.Millisecond
+	l.run.timeline.Unlock()
 	l.src.more(t, 20)
 	until(t, "marked readings", func() bool {
 		l.mu.Lock()

@@ -33,7 +33,7 @@ func faultRows(o faultOptions) []faultRow {
 	rows = append(rows, networkRows(long)...)
 	rows = append(rows, storeRows(long)...)
 	rows = append(rows, diskRows(long)...)
-	rows = append(rows, clockRow(long))
+	rows = append(rows, clockRows(long)...)
 	return append(rows, faultRow{name: named("all at once for %v", o.minutes), fault: func(r *faultRig) { r.everything(o.minutes) },
 		plan: func(p *faultPlan) { p.persistent = true }})
 }
@@ -236,24 +236,35 @@ func (r *faultRig) cutPower(g *rigGateway, d *disk) {
 	r.mended = time.Now()
 }
 
-func clockRow(long func(time.Duration) time.Duration) faultRow {
-	set := func(r *faultRig, by time.Duration) {
-		if err := moveClock(r.gateways[0].proc.cmd.Process.Pid, by); err != nil {
+// clockRows set the clock of a gateway, and that of the twin.
+func clockRows(long func(time.Duration) time.Duration) []faultRow {
+	set := func(r *faultRig, p *process, by time.Duration) {
+		if err := moveClock(p.cmd.Process.Pid, by); err != nil {
 			r.t.Skipf("no clock of its own: %v", err)
 		}
 		r.mended = time.Now()
 	}
-	return faultRow{name: "gateway's clock set +2 s, -2 s, +5 min, back, -5 min, back; killed at -5 min", skip: noClock(),
-		plan: func(p *faultPlan) { p.clockJump, p.opcua = 6*time.Minute, false },
-		fault: func(r *faultRig) {
-			wait := func() { time.Sleep(r.someTime(long(5*time.Second), long(15*time.Second))) }
-			for _, by := range []time.Duration{2 * time.Second, 0, -2 * time.Second, 0, 5 * time.Minute, 0, -5 * time.Minute} {
-				set(r, by)
-				wait()
-			}
-			r.killGateway(r.gateways[0], 0)
-			set(r, -5*time.Minute)
-			wait()
-			set(r, 0)
-		}}
+	wait := func(r *faultRig) { time.Sleep(r.someTime(long(5*time.Second), long(15*time.Second))) }
+	plan := func(p *faultPlan) { p.clockJump = 6 * time.Minute }
+	return []faultRow{
+		{name: "gateway's clock set +2 s, -2 s, +5 min, back, -5 min, back; killed at -5 min", skip: noClock(), plan: plan,
+			fault: func(r *faultRig) {
+				g := r.gateways[0]
+				for _, by := range []time.Duration{2 * time.Second, 0, -2 * time.Second, 0, 5 * time.Minute, 0, -5 * time.Minute} {
+					set(r, g.proc, by)
+					wait(r)
+				}
+				r.killGateway(g, 0)
+				set(r, g.proc, -5*time.Minute)
+				wait(r)
+				set(r, g.proc, 0)
+			}},
+		{name: "twin's clock set +5 min, back, -5 min, back", skip: noClock(), plan: plan,
+			fault: func(r *faultRig) {
+				for _, by := range []time.Duration{5 * time.Minute, 0, -5 * time.Minute, 0} {
+					set(r, r.twin, by)
+					wait(r)
+				}
+			}},
+	}
 }

@@ -93,6 +93,9 @@ func (o outcome) check(t *testing.T, row faultRow) {
 	if o.lost > 0 || o.repeated > 0 || o.foreign > 0 {
 		t.Errorf("%d of %d readings are lost, %d are in history more than once, %d rows are of nobody", o.lost, o.made, o.repeated, o.foreign)
 	}
+	if o.astray > 0 {
+		t.Errorf("%d rows are more than %v from the time of their look", o.astray, astrayFrom)
+	}
 	// What was dropped while it was on its way may have arrived all the same.
 	if row.drops && (o.dropped == 0 || uint64(o.dropped) > o.reported) {
 		t.Errorf("%d readings are not in history and %d are reported as dropped", o.dropped, o.reported)

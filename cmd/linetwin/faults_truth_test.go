@@ -17,6 +17,7 @@ type outcome struct {
 	lost     int // of them neither there nor accounted for otherwise
 	repeated int // values with more than one row in history
 	foreign  int // rows in history that no PLC has handed out
+	astray   int // rows in history whose time is not that of their look
 	doubtful int // values of a look that ended with its reader, and are not in history
 	dropped  int // values that are not in history, and of times that a gateway reported as dropped
 
@@ -32,7 +33,7 @@ type outcome struct {
 func (o *outcome) add(p outcome) {
 	o.made, o.stored, o.lost, o.repeated = o.made+p.made, o.stored+p.stored, o.lost+p.lost, o.repeated+p.repeated
 	o.foreign, o.doubtful, o.dropped = o.foreign+p.foreign, o.doubtful+p.doubtful, o.dropped+p.dropped
-	o.unsynced, o.oldest = o.unsynced+p.unsynced, max(o.oldest, p.oldest)
+	o.unsynced, o.oldest, o.astray = o.unsynced+p.unsynced, max(o.oldest, p.oldest), o.astray+p.astray
 }
 
 // outcome waits until the chain has recovered and all is in history, and holds
@@ -67,14 +68,20 @@ func (r *faultRig) outcome() outcome {
 	return o
 }
 
-// stored counts the rows of each look and value of a machine. The times of rows
-// are those that the gateway gave, so more than the test's time is asked for.
-func (r *faultRig) stored(h *influx.History, p *countingPLC) map[[2]uint32]int {
+// astrayFrom is how far the time of a row may be from that of its look: a clock
+// that was set by up to 2 s counts for a while, and a look takes its time, up
+// to its time-out.
+const astrayFrom = 15 * time.Second
+
+// stored counts the rows of each look and value of a machine, and those that
+// are not at the time of their look. The times of rows are those that the
+// gateway gave, so more than the test's time is asked for.
+func (r *faultRig) stored(h *influx.History, p *countingPLC) (rows map[[2]uint32]int, astray int) {
 	r.t.Helper()
 	const most = 20_000 // rows of one question
 	step := min(2*time.Minute, most/time.Duration(p.values)*r.plan.every)
 	jump := r.plan.clockJump
-	rows := map[[2]uint32]int{}
+	rows = map[[2]uint32]int{}
 	index := map[string]int{}
 	for i := range p.values {
 		index[valueName(i)] = i
@@ -87,11 +94,15 @@ func (r *faultRig) stored(h *influx.History, p *countingPLC) map[[2]uint32]int {
 		}
 		for _, one := range record.Readings {
 			if i, ok := index[one.Signal]; ok && !one.Value.IsNone() {
-				rows[[2]uint32{p.counted(uint32(one.Value.Integer()), i), uint32(i)}]++
+				n := p.counted(uint32(one.Value.Integer()), i)
+				rows[[2]uint32{n, uint32(i)}]++
+				if at, ok := p.lookAt(n); ok && one.Time.Sub(plant.At(at)).Abs() > astrayFrom {
+					astray++
+				}
 			}
 		}
 	}
-	return rows
+	return rows, astray
 }
 
 // compare holds one machine's history against its PLC.
@@ -99,7 +110,9 @@ func (r *faultRig) compare(h *influx.History, p *countingPLC, dropped plant.Span
 	r.t.Helper()
 	looks, doubt := p.handedOut()
 	j := judge{looks: looks, doubt: doubt, dropped: dropped, cuts: r.cuts, window: r.plan.window}
-	o := j.of(r.stored(h, p))
+	rows, astray := r.stored(h, p)
+	o := j.of(rows)
+	o.astray = astray
 	for i, n := range j.missing {
 		if i < 3 {
 			r.t.Logf("%s: a value of look %d of %d, at %s, is not in history", p.machine, n, len(looks), looks[n-1].at.Format(time.StampMicro))
