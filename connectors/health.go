@@ -22,6 +22,12 @@ type grouped interface {
 	Looked(group string) time.Time
 }
 
+// clocked is a device with a clock of its own; Modbus has none.
+type clocked interface {
+	// Clock gives it minus the gateway's time; false while it is not known.
+	Clock() (offset time.Duration, known bool)
+}
+
 // noting is a device that has something to tell although its data flows.
 type noting interface{ Notes() []string }
 
@@ -29,6 +35,13 @@ type noting interface{ Notes() []string }
 func (s *Supervisor) tell() {
 	if n, ok := s.device.(noting); ok {
 		s.state.Notes = n.Notes()
+	}
+	if c, ok := s.device.(clocked); ok {
+		s.state.ClockMs = nil
+		if offset, known := c.Clock(); known {
+			ms := offset.Milliseconds()
+			s.state.ClockMs = &ms
+		}
 	}
 	g, ok := s.device.(grouped)
 	if !ok || len(s.groups) == 0 {
@@ -39,7 +52,7 @@ func (s *Supervisor) tell() {
 	for _, w := range s.groups {
 		is := plant.GroupStatus{Name: w.name, EveryMs: w.every.Milliseconds(), Signals: len(w.signals), BadNow: s.bad.among(w.signals)}
 		if at := g.Looked(w.name); !at.IsZero() {
-			is.LastData = plant.At(at)
+			is.LastData = s.at(at)
 			newest = max(newest, is.LastData)
 		}
 		all = append(all, is)

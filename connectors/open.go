@@ -21,6 +21,16 @@ type Options struct {
 	// Demotion says how a unit is treated that is dead on a line where others
 	// answer.
 	Demotion Demotion
+	// At gives the gateway's time at t, which time.Now gave; nil: t as it is.
+	At func(t time.Time) plant.Time
+}
+
+// at gives At or what stands for it.
+func (o *Options) at() func(time.Time) plant.Time {
+	if o.At == nil {
+		return plant.At
+	}
+	return o.At
 }
 
 // Bounds of one attempt to connect and of one look, on top of the time-outs that
@@ -62,7 +72,14 @@ func (o *opening) setup(cfg Config, kept opened) (setup, described, error) {
 		}
 		s.protocol, s.timeout, s.connect = "modbus", cfg.Modbus.Timeout, longestDial
 		s.shares, s.bus = "modbus "+cfg.Modbus.Endpoint(), shared.bus
-		build = func(c Config) (described, error) { return openModbus(c, shared.line) }
+		build = func(c Config) (described, error) {
+			d, err := openModbus(c, shared.line)
+			if err != nil {
+				return nil, err
+			}
+			d.At = o.opts.at()
+			return d, nil
+		}
 	} else {
 		s.shares = "opcua " + cfg.OPCUA.URL
 		s.protocol, s.timeout = "opcua", cmp.Or(cfg.OPCUA.Timeout, opcuaTimeout)

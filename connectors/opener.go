@@ -41,7 +41,9 @@ func NewOpener(opts Options) *Opener {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Opener{opts: opts, log: log, pool: opcua.NewPool(opts.PKI, log), newLine: modbus.NewLine}
+	pool := opcua.NewPool(opts.PKI, log)
+	pool.At = opts.at()
+	return &Opener{opts: opts, log: log, pool: pool, newLine: modbus.NewLine}
 }
 
 // opening is one call of Open.

@@ -59,6 +59,7 @@ type Supervisor struct {
 	setup
 	log     *slog.Logger
 	grid    grid
+	at      func(time.Time) plant.Time // the gateway's time
 	backoff backoff
 	demoted demotion
 
@@ -78,12 +79,13 @@ type Supervisor struct {
 }
 
 func supervise(s setup, device Device, o Options, log *slog.Logger) *Supervisor {
+	at := o.at()
 	return &Supervisor{
-		setup: s, device: device, log: log.With("machine", s.machine, "protocol", s.protocol),
+		at: at, setup: s, device: device, log: log.With("machine", s.machine, "protocol", s.protocol),
 		grid: grid{every: s.every}, backoff: newBackoff(o.Backoff), demoted: newDemotion(o.Demotion, s.bus), bad: newBadness(s.signals),
 		state: plant.DeviceStatus{
 			Machine: s.machine, Protocol: s.protocol, Endpoint: s.endpoint, Link: plant.LinkConnecting,
-			Since: plant.At(time.Now()), Signals: len(s.signals), EveryMs: s.every.Milliseconds(),
+			Since: at(time.Now()), Signals: len(s.signals), EveryMs: s.every.Milliseconds(),
 		},
 	}
 }
@@ -110,7 +112,7 @@ func (s *Supervisor) Next(ctx context.Context, into []plant.Reading) (plant.Roun
 	}
 	began := time.Now()
 	if !s.up && began.Before(s.nextTry) && !s.demoted.due() {
-		return plant.Round{Readings: into, Through: plant.Stamp(began)}, nil
+		return plant.Round{Readings: into, Through: s.at(began).Floor(time.Millisecond)}, nil
 	}
 	s.begin(skipped)
 	connected := s.up
@@ -133,11 +135,11 @@ func (s *Supervisor) Status() plant.DeviceStatus {
 	state := s.state
 	s.mu.Unlock()
 	if len(s.groups) > 0 {
-		s.judge(&state, plant.At(time.Now()))
+		s.judge(&state, s.at(time.Now()))
 		return state
 	}
 	limit := max(3*s.every, s.timeout)
-	if age := plant.At(time.Now()).Sub(state.LastData); state.Link == plant.LinkFlowing && age > limit {
+	if age := s.at(time.Now()).Sub(state.LastData); state.Link == plant.LinkFlowing && age > limit {
 		state.Link, state.Since = plant.LinkStale, state.LastData.Add(limit)
 		state.Reason = fmt.Sprintf("no data for more than %v", limit)
 	}
@@ -243,7 +245,7 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	s.hangUp(errors.Is(err, errPanic))
 	now := time.Now()
 	s.nextTry = now.Add(s.backoff.next(steady))
-	stamp := plant.Stamp(began)
+	stamp := s.at(began).Floor(time.Millisecond)
 	reason, first := err.Error(), s.reason == ""
 	told := s.demote(reason, now)
 	s.outage.lost(stamp, reason != s.reason)
@@ -261,9 +263,9 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if first {
-		s.state.Since = plant.At(began)
+		s.state.Since = s.at(began)
 	}
-	s.state.Link, s.state.Reason, s.state.NextTry = plant.LinkDown, told, plant.At(s.nextTry)
+	s.state.Link, s.state.Reason, s.state.NextTry = plant.LinkDown, told, s.at(s.nextTry)
 	s.state.BadNow = s.bad.count
 	s.tell()
 	s.state.Failures++
@@ -324,11 +326,11 @@ func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if back || s.state.Link != link {
-		s.state.Since = plant.At(began)
+		s.state.Since = s.at(began)
 	}
 	s.state.Link, s.state.Reason, s.state.NextTry = link, why, 0
 	if link == plant.LinkFlowing {
-		s.state.LastData = plant.At(began)
+		s.state.LastData = s.at(began)
 	}
 	s.tell()
 	s.state.BadNow = s.bad.count

@@ -188,13 +188,14 @@ func (c *committer) overCaps(put []*block, now time.Time) []*block {
 		}
 	}
 	oldest := plant.At(now.Add(-c.cfg.Buffer.MaxAge))
+	old := c.steady()
 	total := c.stored
 	for _, b := range put {
 		total += int64(b.bytes)
 	}
 	var victims []*block
 	for i, b := range c.blocks {
-		aged := c.newestKept(i, put) < oldest && b.info.kept.Std().Unix() > readingsStamp
+		aged := old && c.newestKept(i, put) < oldest && b.info.kept.Std().Unix() > readingsStamp
 		if total <= limit && !aged {
 			break
 		}

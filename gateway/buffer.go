@@ -41,6 +41,9 @@ type buffer struct {
 	toDisk chan struct{} // a commit, an acknowledgement or a damaged block waits
 	toSend chan struct{} // backlog may be sent
 
+	clock  func() time.Time
+	steady func() bool // the clock may decide on what is too old
+
 	freeSpace func(folder string) (int64, bool)
 
 	mu           sync.Mutex
@@ -58,6 +61,8 @@ type buffer struct {
 	flight       flight
 	online       bool
 	closed       bool
+
+	placing
 
 	made, storedReadings, waiting uint64
 	dropped                       uint64
@@ -110,10 +115,10 @@ func (b *block) numbers() plant.Range {
 // append numbers b, or its parts, and queues them. With live they are offered
 // to the wire at once. It does not wait for anything.
 func (q *buffer) append(b *plant.Batch, live bool) {
-	now := time.Now()
+	now, kept := time.Now(), plant.At(q.clock())
 	q.mu.Lock()
 	for _, p := range split(b) {
-		q.push(p, live, now)
+		q.push(p, live, now, kept)
 	}
 	late := q.full()
 	backlog := !live && q.online
@@ -143,16 +148,18 @@ func pendingLimit() int {
 	return pendingMax
 }
 
-func (q *buffer) push(b *plant.Batch, live bool, now time.Time) {
+func (q *buffer) push(b *plant.Batch, live bool, now time.Time, kept plant.Time) {
 	b.Sequence = q.next
 	q.next++
 	held := size{memory: heldSize(b)}
-	q.pending = append(q.pending, entry{b: b, size: held, kept: plant.At(now), odd: q.book.take(b)})
+	odd := q.book.take(b)
+	q.noteOdd(b.Sequence, odd)
+	q.pending = append(q.pending, entry{b: b, size: held, kept: kept, odd: odd})
 	q.pendingBytes.add(held)
 	q.fresh.add(held)
 	q.made += uint64(len(b.Readings))
 	q.waiting += uint64(len(b.Readings))
-	if live && q.online {
+	if live && q.online && q.hold == 0 {
 		select {
 		case q.live <- b:
 			q.flight.sentLive(b.Sequence, now)
@@ -169,13 +176,14 @@ func (q *buffer) push(b *plant.Batch, live bool, now time.Time) {
 func (q *buffer) dropPending() {
 	e := &q.pending[0]
 	if !e.done {
+		b := q.placeLocked(e.b)
 		var info blockInfo
-		info.widen(e.b.Complete.From)
-		info.widen(e.b.Complete.To)
-		info.readings = len(e.b.Readings)
+		info.widen(b.Complete.From)
+		info.widen(b.Complete.To)
+		info.readings = len(b.Readings)
 		q.drop(info.readings, info)
 		var lost losses
-		lost.batch(e.b)
+		lost.batch(b)
 		q.book.lose(&lost)
 		if !q.overflowing {
 			q.overflowing = true
@@ -305,6 +313,9 @@ func (q *buffer) acked(r plant.Range) {
 func (q *buffer) linked(online bool) {
 	q.mu.Lock()
 	if q.online != online {
+		if !online {
+			q.apart = q.unsentFrom()
+		}
 		q.online = online
 		q.flight.reset()
 		q.scan = 0

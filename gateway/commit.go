@@ -165,7 +165,7 @@ func (q *buffer) commitAll(ctx context.Context) {
 			continue
 		}
 		q.began(&q.committing)
-		err := c.commit(time.Now(), false)
+		err := c.commit(q.clock(), false)
 		q.mu.Lock()
 		q.committing = time.Time{}
 		was := q.commitFault
@@ -363,7 +363,7 @@ func (c *committer) accountNew(b *block, runs [][]*plant.Batch) {
 		if n < c.pendingFirst {
 			c.dropped -= uint64(readings)
 			c.waiting += uint64(readings)
-			c.book.restore(numbered(runs, n))
+			c.book.restore(c.placeLocked(numbered(runs, n)))
 		}
 	}
 	if !c.acks.meets(b.numbers()) {

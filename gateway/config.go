@@ -15,6 +15,8 @@ type Config struct {
 	Gateway string `yaml:"-"`
 	Version string `yaml:"-"` // of the program, shown in births and in the status
 
+	Clock *Clock `yaml:"-"` // nil: one of its own
+
 	Buffer   BufferConfig   `yaml:"buffer"`
 	Delivery DeliveryConfig `yaml:"delivery"`
 }

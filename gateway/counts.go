@@ -52,7 +52,10 @@ type countKey struct {
 // cut is where readings were dropped that a later batch claims: a part of a
 // round, of which the last part claims all, or readings that were ahead of
 // their round. Claims that begin at from or later claim nothing before newest.
-type cut struct{ from, newest plant.Time }
+type cut struct {
+	from, newest plant.Time
+	number       uint64 // of the batch that was dropped, in this process
+}
 
 // latest holds the newest time of each signal of a machine.
 type latest struct {
@@ -197,7 +200,7 @@ func (l *losses) batch(b *plant.Batch) {
 	}
 	l.gap(gap)
 	if newest > b.Complete.To {
-		l.cut(b.Machine, cut{b.Complete.From, min(newest, b.Complete.To.Add(cutLongest))})
+		l.cut(b.Machine, cut{b.Complete.From, min(newest, b.Complete.To.Add(cutLongest)), b.Sequence})
 	}
 }
 
@@ -273,8 +276,11 @@ func (k *book) clipped(machine string, claim plant.Span) plant.Span {
 }
 
 // due tells whether a report is to be made: a minute has ended, or there is
-// much to tell.
-func (k *book) due(now plant.Time) bool {
+// much to tell. While the clock is not sure, minutes do not end.
+func (k *book) due(now plant.Time, sure bool) bool {
+	if !sure {
+		return k.moved && len(k.open) >= countRows
+	}
 	ended := now.Add(-countGrace).Floor(time.Minute)
 	return k.moved && (len(k.open) >= countRows || ended > k.since.Add(-countGrace).Floor(time.Minute) || now < k.since)
 }

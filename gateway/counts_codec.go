@@ -45,7 +45,7 @@ func readCountsState(v []byte) (s countsState, err error) {
 			s.cuts = map[string]cut{}
 		}
 		machine := c.text()
-		s.cuts[machine] = cut{plant.Time(c.varint()), plant.Time(c.varint())}
+		s.cuts[machine] = cut{from: plant.Time(c.varint()), newest: plant.Time(c.varint())}
 	}
 	return s, c.ended()
 }

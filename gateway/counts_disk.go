@@ -115,7 +115,7 @@ func (c *committer) closeReport(now time.Time, last bool) *plant.CountReport {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k, at := &c.book, plant.At(now)
-	if !k.due(at) && !(last && k.moved) {
+	if !k.due(at, c.hold == 0) && !(last && k.moved) {
 		return nil
 	}
 	k.closing = k.close(at)
@@ -196,7 +196,8 @@ func (c *committer) loseBlock(b *block, l *losses) error {
 		stored := c.acks.has(n)
 		c.mu.Unlock()
 		if !stored {
-			part.batch(&batch)
+			batch.Sequence = n
+			part.batch(c.place(&batch))
 		}
 	}
 	l.join(&part)

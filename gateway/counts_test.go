@@ -258,7 +258,7 @@ func TestClaimOfARoundThatLostAPart(t *testing.T) {
 func FuzzCounts(f *testing.F) {
 	rows := []plant.Count{{Machine: "oven", Minute: start, Made: 3, Late: 1}, {Machine: "press", Minute: start.Add(time.Minute), Made: 1 << 40, Dropped: 7}}
 	gaps := []plant.Gap{{Span: plant.Span{From: start, To: start + 5}, Readings: 9}}
-	s := countsState{counted: 7, since: start, rows: rows, gaps: gaps, cuts: map[string]cut{"press": {start, start + 1}}}
+	s := countsState{counted: 7, since: start, rows: rows, gaps: gaps, cuts: map[string]cut{"press": {from: start, newest: start + 1}}}
 	f.Add(s.encode())
 	f.Add(encodeReport(&plant.CountReport{Book: "b", Number: 3, Span: plant.Span{From: start, To: start + 9}, Counts: rows, Gaps: gaps}))
 	f.Fuzz(func(t *testing.T, v []byte) {

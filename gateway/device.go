@@ -27,6 +27,7 @@ type device struct {
 	looked  plant.Time      // up to where the last round went
 	sent    time.Time       // when the last batch was made
 	link    plant.Link
+	moved   int // moves of the clock that were followed
 
 	stop  context.CancelFunc // ends run; nil until start
 	ended chan struct{}      // closed when run has returned
@@ -126,9 +127,16 @@ func (d *device) recovered() {
 // moves the claim, which goes out with the next batch or heartbeat.
 func (d *device) take(round plant.Round, now time.Time) {
 	d.gateway.read.Add(uint64(len(round.Readings)))
+	d.gateway.timeline.RLock()
+	defer d.gateway.timeline.RUnlock()
+	moved := d.follow(&round, now)
 	d.mu.Lock()
 	kept := d.filter.pass(round.Readings[:0], round.Readings, round.Through)
+	if moved {
+		kept = d.filter.again(kept, round.Through)
+	}
 	d.mu.Unlock()
+	d.mark(kept)
 	if d.through == 0 || round.Through < d.through {
 		// The first look, or a clock set back: nobody knows what was before.
 		d.through = round.Through
@@ -152,6 +160,9 @@ func (d *device) send(kept []plant.Reading, through plant.Time, now time.Time) {
 		Area: d.gateway.cfg.Area, Gateway: d.gateway.cfg.Gateway, Machine: d.Machine,
 		Complete: plant.Span{From: d.through, To: through},
 		Readings: append([]plant.Reading(nil), kept...),
+	}
+	if d.gateway.resigned {
+		b.Complete.From = b.Complete.To // of a time that is not known nobody claims anything
 	}
 	d.through, d.sent = through, now
 	d.gateway.buffer.append(&b, true)

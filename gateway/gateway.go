@@ -80,6 +80,14 @@ type Gateway struct {
 	ended     chan struct{} // closed when no reload is taken any more
 	closing   time.Duration // the most that a device's end may take in a reload
 	telling   sync.Mutex    // one at a time tells the wire of devices
+	tell      chan struct{} // the status is to be sent at once
+	clock     *Clock
+
+	timeline sync.RWMutex // held while the line of time moves; guards what follows
+	moved    int          // moves that the buffer has taken
+	awaits   bool         // the twin's word is awaited
+	resigned bool         // the clock is not set, and nobody will say what time it is
+	linkedAt time.Duration
 
 	mu       sync.Mutex
 	devices  []*device
@@ -95,8 +103,12 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, log: log.With("gateway", cfg.Gateway), session: rand.Text(),
-		started: plant.At(time.Now()), changed: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
 		reloads: make(chan reload), confirmed: make(chan plant.CountConfirmation, 8), ended: make(chan struct{}), closing: closing,
+		tell: make(chan struct{}, 1), clock: cfg.Clock,
+	}
+	if g.clock == nil {
+		g.clock = NewClock(g.log)
 	}
 	wrong = append(wrong, checkDevices(devices)...)
 	for _, d := range devices {
@@ -105,6 +117,7 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 	if err := errors.Join(wrong...); err != nil {
 		return nil, fmt.Errorf("gateway %s: %w", cfg.Gateway, err)
 	}
+	newest := newestIn(cfg.Buffer.Folder)
 	var err error
 	g.buffer, err = openBuffer(cfg, g.log)
 	if err != nil {
@@ -113,6 +126,10 @@ func New(cfg Config, devices []Device, log *slog.Logger) (*Gateway, error) {
 	if g.id, err = identify(cfg.Buffer.Folder, g.log); err != nil {
 		return nil, fmt.Errorf("gateway %s: %w", cfg.Gateway, errors.Join(err, g.buffer.close()))
 	}
+	g.clock.begins(newest)
+	g.buffer.book.begins(plant.At(g.clock.Now()))
+	g.buffer.clock, g.buffer.steady = g.clock.Now, func() bool { return g.clock.steady(steadyAfter) }
+	g.started = plant.At(g.clock.Now())
 	return g, nil
 }
 
@@ -136,7 +153,7 @@ func (g *Gateway) Run(ctx context.Context, wire Wire) error {
 	rest, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var pollers, others sync.WaitGroup
 	p := &publisher{buffer: g.buffer, cfg: g.cfg, log: g.log, wire: wire, backlog: make(chan sending)}
-	g.buffer.linked(wire.Online())
+	g.Linked(wire.Online())
 	for _, run := range []func(context.Context){g.buffer.writeTail, g.buffer.commitAll, p.run, p.drain} {
 		others.Go(func() { run(rest) })
 	}
@@ -156,7 +173,7 @@ func (g *Gateway) Run(ctx context.Context, wire Wire) error {
 func (g *Gateway) Birth() plant.GatewayBirth {
 	b := plant.GatewayBirth{
 		Area: g.cfg.Area, Gateway: g.cfg.Gateway, Session: g.session, First: g.buffer.first(),
-		Version: g.cfg.Version, Time: plant.Stamp(time.Now()), Identity: g.id,
+		Version: g.cfg.Version, Time: g.clock.stamp(), Identity: g.id,
 	}
 	for _, d := range g.list() {
 		online := d.reachable()
@@ -177,7 +194,10 @@ func (g *Gateway) Acknowledge(a plant.Acknowledgement) {
 
 // Linked tells that the wire's Online changed. What was sent and not
 // acknowledged until then is sent again.
-func (g *Gateway) Linked(online bool) { g.buffer.linked(online) }
+func (g *Gateway) Linked(online bool) {
+	g.buffer.linked(online)
+	g.linkedNow(online)
+}
 
 // Last gives the last reading of each signal of a machine that has one.
 func (g *Gateway) Last(machine string) []plant.Reading {
@@ -193,7 +213,7 @@ func (g *Gateway) Last(machine string) []plant.Reading {
 func (g *Gateway) Status() plant.GatewayStatus {
 	s := plant.GatewayStatus{
 		Area: g.cfg.Area, Gateway: g.cfg.Gateway, Version: g.cfg.Version,
-		Time: plant.Stamp(time.Now()), Started: g.started, Read: g.read.Load(),
+		Time: g.clock.stamp(), Started: g.started, Clock: g.clock.account(), Read: g.read.Load(),
 	}
 	g.buffer.account(&s)
 	g.mu.Lock()
@@ -223,14 +243,21 @@ func (g *Gateway) report(ctx context.Context, wire Wire) {
 		case <-tick.C:
 			// Linked tells changes; this only mends one that was missed.
 			if online := wire.Online(); online != g.buffer.isOnline() {
-				g.buffer.linked(online)
+				g.Linked(online)
 			}
+			g.settle()
 			g.tellDevices(wire)
-			s := g.Status()
-			if err := wire.Status(&s); err != nil && !errors.Is(err, plant.ErrOffline) {
-				g.log.Debug("status not sent", "error", err)
-			}
+			g.tellStatus(wire)
+		case <-g.tell:
+			g.tellStatus(wire)
 		}
+	}
+}
+
+func (g *Gateway) tellStatus(wire Wire) {
+	s := g.Status()
+	if err := wire.Status(&s); err != nil && !errors.Is(err, plant.ErrOffline) {
+		g.log.Debug("status not sent", "error", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -36,6 +37,7 @@ func openBuffer(cfg Config, log *slog.Logger) (*buffer, error) {
 		cfg: cfg, log: log, store: store, tail: tail, blocks: blocks,
 		live: make(chan *plant.Batch, liveQueue), toTail: make(chan struct{}, 1),
 		toDisk: make(chan struct{}, 1), toSend: make(chan struct{}, 1), toTell: make(chan struct{}, 1),
+		clock: time.Now, steady: func() bool { return true },
 		book:      newBook(plant.At(time.Now())),
 		freeSpace: freeDisk, dropped: c.dropped, span: c.span,
 		flight: flight{backlog: map[uint64]sentOne{}, backoff: 1},
@@ -102,6 +104,7 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 	}
 	q.disk.saved, q.disk.savedAt = ch.counters, time.Now()
 	q.next, q.pendingFirst, q.written, q.scan = next, next, next, 0
+	q.apart = next
 	for _, b := range q.blocks {
 		b.counts = nil
 		if b.bad {
@@ -148,7 +151,7 @@ func (q *buffer) close() error {
 	q.mu.Unlock()
 	var errs []error
 	q.disk.settle()
-	err := q.disk.commit(time.Now(), true)
+	err := q.disk.commit(q.clock(), true)
 	if err == nil {
 		err = q.tail.clearAll()
 	} else {
@@ -159,4 +162,19 @@ func (q *buffer) close() error {
 		errs = append(errs, fmt.Errorf("write buffer at the end: %w", err))
 	}
 	return errors.Join(append(errs, q.tail.close(), q.store.close())...)
+}
+
+// newestIn gives the newest time at which a process before wrote to the
+// buffer's folder, by its clock; 0 for none.
+func newestIn(folder string) (newest plant.Time) {
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil {
+		return 0
+	}
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil && info.Mode().IsRegular() {
+			newest = max(newest, plant.At(info.ModTime()))
+		}
+	}
+	return newest
 }

@@ -48,7 +48,7 @@ func (p *publisher) run(ctx context.Context) {
 }
 
 func (p *publisher) sendLive(b *plant.Batch) {
-	if err := p.publish(b); errors.Is(err, plant.ErrOffline) {
+	if err := p.publish(p.buffer.place(b)); errors.Is(err, plant.ErrOffline) {
 		p.buffer.notSent(b.Sequence)
 	}
 }
@@ -107,7 +107,7 @@ func (q *buffer) candidate(window int) (candidate, bool) {
 		n = free
 	}
 	q.scan = n
-	if n >= q.next {
+	if n >= q.next || q.hold != 0 && n >= q.hold {
 		return candidate{}, false
 	}
 	if n >= q.pendingFirst {
@@ -186,12 +186,13 @@ func (d *drainer) sendNext(ctx context.Context) bool {
 	}
 	d.batch.Area, d.batch.Gateway = d.cfg.Area, d.cfg.Gateway
 	d.batch.Sequence, d.batch.Historical = c.number, true
-	d.batch.Complete = d.buffer.claim(&d.batch)
+	b := d.buffer.place(&d.batch)
+	b.Complete = d.buffer.claim(b)
 	d.pay(ctx, len(d.batch.Readings))
 	select {
 	case <-ctx.Done():
 		return false
-	case d.backlog <- sending{&d.batch, d.done}:
+	case d.backlog <- sending{b, d.done}:
 	}
 	if err := <-d.done; errors.Is(err, plant.ErrOffline) {
 		return false

@@ -182,6 +182,8 @@ func (d *device) leave() {
 	d.past.mu.Lock()
 	d.flushPast()
 	d.past.mu.Unlock()
+	d.gateway.timeline.RLock()
+	defer d.gateway.timeline.RUnlock()
 	if d.looked > d.through {
 		d.send(nil, d.looked, time.Now())
 	}

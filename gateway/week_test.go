@@ -75,7 +75,7 @@ func fillDays(t *testing.T, cfg Config, from, to time.Time) (made int, dropped u
 		}
 		b.Complete = plant.Span{From: b.Readings[0].Time, To: b.Readings[weekBatch-1].Time}
 		h.mu.Lock()
-		h.push(b, false, at)
+		h.push(b, false, at, plant.At(at))
 		h.mu.Unlock()
 		if !at.Before(commit) {
 			if err := h.c.commit(commit, false); err != nil {

@@ -64,6 +64,9 @@ type DeviceStatus struct {
 	EveryMs  int64  `json:"every_ms"` // asked interval
 	RoundMs  int64  `json:"round_ms"` // how long the last look took
 	Connects uint64 `json:"connects"` // connections made since the start
+	// ClockMs is the device's clock minus the gateway's time, 0 where they may
+	// agree; null where the device tells none, as with Modbus.
+	ClockMs *int64 `json:"clock_ms"`
 	// Groups tells of each group of signals, where the device has groups; the
 	// signals without one are a group without a name.
 	Groups []GroupStatus `json:"groups,omitempty"`
@@ -112,6 +115,9 @@ type GatewayStatus struct {
 	// SettingsError is why the settings file, as it is now, is not used: the
 	// gateway goes on with what it had read before.
 	SettingsError string `json:"settings_error,omitempty"`
+
+	// Clock is how its clock stands; nil where the gateway does not tell.
+	Clock *ClockStatus `json:"clock,omitempty"`
 
 	// Rival is another process that speaks under this gateway's name; empty for
 	// none.

@@ -12,6 +12,7 @@ type gateway struct {
 	live    plant.GatewayLive
 	newest  plant.Time // newest claim of a live batch
 	changed bool
+	clock   clockOf
 	session string
 	// backlog is the span of what came in late in this session.
 	backlogFrom, backlogTo plant.Time
@@ -61,8 +62,11 @@ func (g *gateway) told(s plant.GatewayStatus, now plant.Time) {
 	last := g.live.GatewayStatus
 	g.live.GatewayStatus = s
 	g.live.LastSeen, g.changed = now, true
-	offset := s.Time.Sub(now).Milliseconds()
-	g.live.ClockMs = &offset
+	if offset := s.Time.Sub(now).Milliseconds(); s.Clock == nil || s.Clock.OffsetMs == nil {
+		g.live.ClockMs = &offset // with what the message took
+	} else {
+		g.live.ClockMs = s.Clock.OffsetMs
+	}
 	if dt := s.Time.Sub(last.Time); dt > 0 && dt < time.Minute && last.Started == s.Started {
 		g.live.MadeRate = perSecond(last.Made, s.Made, dt)
 		g.live.StoredRate = perSecond(last.Stored, s.Stored, dt)
@@ -86,7 +90,13 @@ func (g *gateway) got(b *plant.Batch, now plant.Time) {
 		g.backlogTo = max(g.backlogTo, b.Complete.To)
 		return
 	}
-	if b.Complete.To > g.newest {
+	if g.live.Foreign {
+		g.apart(b.Complete.To, now)
+	}
+	if fromAhead(g.newest, now) {
+		g.newest = 0
+	}
+	if b.Complete.To > g.newest && !fromAhead(b.Complete.To, now) {
 		g.newest = b.Complete.To
 		lag := max(0, now.Sub(g.newest).Milliseconds())
 		g.live.LagMs = &lag

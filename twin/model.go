@@ -42,7 +42,8 @@ type machine struct {
 	tail    []tailed // what came while the track is folded again; nil when it is not
 	folding bool
 	gateway string
-	loaded  bool // the ledger's past is in memory
+	loaded  bool       // the ledger's past is in memory
+	left    plant.Time // from here on it is in history only, until its time has come; 0: nothing
 }
 
 // tailed is a batch as a track takes it.

@@ -157,9 +157,10 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 		}
 		began := time.Now()
 		for _, m := range t.machineList() {
-			t.mu.RLock()
+			t.mu.Lock()
+			m.arrive(t.now())
 			dirty, loaded := m.track.dirty, m.loaded
-			t.mu.RUnlock()
+			t.mu.Unlock()
 			if loaded && dirty == 0 {
 				continue
 			}
@@ -266,13 +267,16 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 	}
 	from := base.at
 	if base.raw == nil {
-		from = t.begin(m, dirty)
+		// Nobody says where the past begins: not what was claimed, for readings
+		// may be older than the first claim, and not the first checkpoint.
+		from = min(dirty, t.now().Add(-memory))
 		fresh.start = from
 	}
 	end := max(head, t.now())
 	for _, b := range waiting {
 		end = max(end, b.Complete.To)
 	}
+	end = min(end, t.now().Add(ahead))
 	for at := from; at <= end; at = at.Add(restateChunk) {
 		span := plant.Span{From: at, To: min(at.Add(restateChunk), end+plant.Millisecond)}
 		rec, err := t.opts.History.Record(ctx, m.cfg.ID, m.roleSignals, span)
@@ -284,27 +288,17 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 	return fresh, base, nil
 }
 
-// begin gives where a machine's known past begins, at most dirty.
-func (t *Twin) begin(m *machine, dirty plant.Time) plant.Time {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	if c := m.track.covered; len(c) > 0 {
-		return min(dirty, c[0].From)
-	}
-	return dirty
-}
-
 // feed applies what is known of span to the track, in the order of time.
 func feed(k *track, m *machine, rec plant.Record, waiting []*plant.Batch, span plant.Span) {
 	var claims plant.Spans
 	for _, c := range rec.Complete {
 		claims.Add(plant.Span{From: max(c.From, span.From), To: min(c.To, span.To) + 1})
 	}
-	readings := rec.Readings
+	readings := slices.DeleteFunc(rec.Readings, func(r plant.Reading) bool { return r.Misplaced() })
 	for _, b := range waiting {
 		claims.Add(plant.Span{From: max(b.Complete.From, span.From), To: min(b.Complete.To, span.To) + 1})
 		for i := range b.Readings {
-			if r := &b.Readings[i]; span.Has(r.Time) && m.roles[r.Signal] != "" {
+			if r := &b.Readings[i]; span.Has(r.Time) && m.roles[r.Signal] != "" && !r.Misplaced() {
 				readings = append(readings, *r)
 			}
 		}
@@ -345,7 +339,7 @@ func (t *Twin) ledgerLoop(ctx context.Context) error {
 			pruned = now
 			t.mu.Lock()
 			for _, m := range t.machines {
-				m.track.prune(now.Add(-memory))
+				m.track.prune(min(now, m.track.head).Add(-memory))
 			}
 			t.mu.Unlock()
 		}

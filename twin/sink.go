@@ -30,7 +30,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 	t.recognizedLocked(g, &b, now)
 	for i := range b.Devices {
 		d := &b.Devices[i]
-		t.introducedLocked(d)
+		t.introducedLocked(d, now)
 		t.standsLocked(gatewayKey{b.Area, b.Gateway}, d, now)
 		if m := t.machines[d.Machine]; m != nil {
 			if d.Online || m.gateway == "" { // it may have moved to another gateway
@@ -43,7 +43,7 @@ func (t *Twin) Birth(b plant.GatewayBirth) {
 }
 
 // introducedLocked takes what signals a device has.
-func (t *Twin) introducedLocked(d *plant.DeviceBirth) {
+func (t *Twin) introducedLocked(d *plant.DeviceBirth, now plant.Time) {
 	known := t.signals[d.Machine]
 	if known == nil {
 		known = map[string]*signalNow{}
@@ -68,7 +68,7 @@ func (t *Twin) introducedLocked(d *plant.DeviceBirth) {
 		n.gone = n.gone || d.Online && !listed[name]
 	}
 	for _, r := range d.Last {
-		if n := known[r.Signal]; n != nil && r.Time > n.last.Time {
+		if n := known[r.Signal]; n != nil && (r.Time > n.last.Time || fromAhead(n.last.Time, now)) {
 			n.last, n.gone = r, false
 		}
 	}
@@ -127,7 +127,9 @@ func (t *Twin) Status(s plant.GatewayStatus) {
 	now := t.now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.gatewayLocked(s.Area, s.Gateway).told(s, now)
+	g := t.gatewayLocked(s.Area, s.Gateway)
+	g.told(s, now)
+	t.clockLocked(g)
 }
 
 // Batch takes a batch: it is queued for history and, without waiting for
@@ -139,9 +141,16 @@ func (t *Twin) Batch(b *plant.Batch) {
 	if m := t.machines[b.Machine]; m != nil { // the map is never changed
 		b.Line = m.line.cfg.ID
 	}
+	if t.untimed(b) {
+		misplaced(b, now)
+	}
 	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	t.mu.Lock()
-	t.gatewayLocked(b.Area, b.Gateway).got(b, now)
+	g := t.gatewayLocked(b.Area, b.Gateway)
+	g.got(b, now)
+	if g.live.Foreign {
+		t.clockLocked(g)
+	}
 	t.toldLocked(b, now)
 	alerts := t.signalsLocked(b, now)
 	if m := t.machines[b.Machine]; m != nil {
@@ -171,7 +180,7 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 			n = &signalNow{signal: plant.Signal{Name: r.Signal, Kind: r.Value.Kind()}}
 			known[r.Signal] = n
 		}
-		if r.Time < n.last.Time {
+		if r.Time < n.last.Time && !fromAhead(n.last.Time, now) {
 			continue // backlog: what is newer is known
 		}
 		n.last, n.gone = *r, n.gone && b.Historical
@@ -179,7 +188,7 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 			shown = append(shown, t.signalLocked(b.Machine, n, now))
 		}
 		// What is long past raises no alarm now: nobody can act on it.
-		if now.Sub(r.Time) <= t.cfg.LateAfter {
+		if now.Sub(r.Time) <= t.cfg.LateAfter && !r.Misplaced() {
 			alerts = append(alerts, t.rules.Reading(b.Line, r)...)
 		}
 	}
@@ -204,14 +213,29 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 		return "data older than 8 days is in history only: " + claim.To.String()
 	}
 	var readings []plant.Reading
+	lost := false
 	for i := range b.Readings {
-		if _, ok := m.roles[b.Readings[i].Signal]; ok && b.Readings[i].Time <= limit {
-			readings = append(readings, b.Readings[i])
+		r := &b.Readings[i]
+		if r.Misplaced() {
+			lost = true
+			continue
 		}
+		if _, ok := m.roles[r.Signal]; !ok {
+			continue
+		}
+		if r.Time > limit {
+			m.leave(r.Time)
+			continue
+		}
+		readings = append(readings, *r)
 	}
 	if claim.To > limit {
-		left = "its clock is ahead: data of " + claim.To.String() + " is in history only"
+		left = "its clock is ahead: data of " + claim.To.String() + " is in history only until then"
+		m.leave(max(claim.From, limit))
 		claim.To = limit
+	}
+	if lost && len(readings) == 0 && claim.From == claim.To {
+		return left // says nothing of any time that is known
 	}
 	claim.From = max(claim.From, now.Add(-memory))
 	if claim.From > claim.To {

@@ -17,6 +17,7 @@ const (
 func (t *Twin) tickLoop(ctx context.Context) error {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+	clock := ticking{}
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -25,6 +26,9 @@ func (t *Twin) tickLoop(ctx context.Context) error {
 		}
 		t.showLines(n%slowTicks == 0)
 		if n%slowTicks == 0 {
+			if t.opts.Elapsed != nil {
+				t.clockSet(clock.look(t.now(), t.opts.Elapsed()))
+			}
 			t.slowTick()
 		}
 	}

@@ -76,6 +76,9 @@ type Options struct {
 	Version string
 	Log     *slog.Logger
 	Clock   func() time.Time // nil: time.Now
+	// Elapsed gives a time that goes on whatever the clock is set to. Without it
+	// beside a Clock, nothing looks for steps of that.
+	Elapsed func() time.Duration
 }
 
 // Twin is the model of a site. Its methods may be called at the same time.
@@ -112,7 +115,8 @@ type Twin struct {
 // New makes a twin of the site in cfg, which Check has found right.
 func New(cfg Config, opts Options) (*Twin, error) {
 	if opts.Clock == nil {
-		opts.Clock = time.Now
+		began := time.Now()
+		opts.Clock, opts.Elapsed = time.Now, func() time.Duration { return time.Since(began) }
 	}
 	zone, err := time.LoadLocation(cfg.Zone)
 	if err != nil {

@@ -70,6 +70,8 @@ type rig struct {
 	stop    func()
 	deaf    atomic.Bool // the ledger does not tell its entries, and keeps no signals
 
+	elapsed func() time.Duration // nil: nothing looks for steps of the clock
+
 	mu  sync.Mutex
 	now plant.Time
 	ack plant.Acknowledgement
@@ -161,7 +163,7 @@ func (r *rig) start() {
 	}
 	r.history = &faultyHistory{History: h}
 	r.books = &faultyBooks{rig: r}
-	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: deafLedger{r.ledger, &r.deaf}, Books: r.books, Counter: h, Log: log, Clock: r.clock}); err != nil {
+	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: deafLedger{r.ledger, &r.deaf}, Books: r.books, Counter: h, Log: log, Clock: r.clock, Elapsed: r.elapsed}); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)

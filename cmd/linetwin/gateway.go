@@ -59,7 +59,8 @@ type gatewayRole struct {
 
 func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 	own := log.With("gateway", cfg.Gateway)
-	opener := connectors.NewOpener(connectors.Options{Log: own, PKI: &opcua.PKI{Folder: cfg.Certificates, Log: own}})
+	clock := gateway.NewClock(own)
+	opener := connectors.NewOpener(connectors.Options{Log: own, At: clock.At, PKI: &opcua.PKI{Folder: cfg.Certificates, Log: own}})
 	sources, err := opener.Open(cfg.Devices)
 	if err != nil {
 		return nil, err
@@ -69,6 +70,7 @@ func newGateway(cfg *configs.Gateway, log *slog.Logger) (*gatewayRole, error) {
 	of.Version = version
 	// What the wire holds back is not sent again meanwhile.
 	of.Delivery.Resend = max(of.Delivery.Resend, 2*wire.Hold())
+	of.Clock = clock
 	core, err := gateway.New(of, gatewayDevices(sources), log)
 	if err != nil {
 		return nil, err

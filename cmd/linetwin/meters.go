@@ -64,6 +64,8 @@ type meterDescs struct {
 	deviceEvery, deviceLook                        *prometheus.Desc
 	batches, readings, gaps, refused               *prometheus.Desc
 	quarantined                                    *prometheus.Desc
+	clock, clockBound, clockSteps, clockSet        *prometheus.Desc
+	deviceClock                                    *prometheus.Desc
 	rivals, shared                                 *prometheus.Desc
 	history                                        historyDescs
 }
@@ -88,6 +90,11 @@ func descs() meterDescs {
 		deviceSkipped: desc("device_looks_skipped_total", "looks left out because an earlier one had not ended: that often each signal was not read", "area", "gateway", "machine"),
 		deviceEvery:   desc("device_every_seconds", "interval at which the device is to be looked at", "area", "gateway", "machine"),
 		deviceLook:    desc("device_look_seconds", "how long the last look took, with its wait for others on the line", "area", "gateway", "machine"),
+		clock:         desc("gateway_clock_offset_seconds", "the gateway's time minus the twin's", "area", "gateway"),
+		clockBound:    desc("gateway_clock_bound_seconds", "how far that may be wrong, where the gateway has measured it", "area", "gateway"),
+		clockSteps:    desc("gateway_clock_steps_total", "how often the system's clock was set", "area", "gateway"),
+		clockSet:      desc("gateway_clock_set", "1 while the system's clock is the gateway's time", "area", "gateway"),
+		deviceClock:   desc("device_clock_offset_seconds", "the device's clock minus the gateway's time", "area", "gateway", "machine"),
 		alerts:        desc("alerts_open", "open alerts", "severity"),
 		batches:       desc("wire_batches_total", "batches received"),
 		readings:      desc("wire_readings_total", "readings received"),
@@ -130,9 +137,22 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 		count(d.dropped, g.Dropped, g.Area, g.Gateway)
 		gauge(d.online, one(g.Online), g.Area, g.Gateway)
 		gauge(d.buffer, float64(g.BufferBytes), g.Area, g.Gateway)
+		if g.ClockMs != nil {
+			gauge(d.clock, float64(*g.ClockMs)/1000, g.Area, g.Gateway)
+		}
+		if c := g.Clock; c != nil {
+			gauge(d.clockSet, one(c.State == plant.ClockSet), g.Area, g.Gateway)
+			count(d.clockSteps, c.Steps, g.Area, g.Gateway)
+			if c.OffsetMs != nil {
+				gauge(d.clockBound, float64(c.BoundMs)/1000, g.Area, g.Gateway)
+			}
+		}
 		gauge(d.rivals, one(g.Rivals != nil), g.Area, g.Gateway)
 		gauge(d.shared, float64(len(g.Shared)), g.Area, g.Gateway)
 		for _, dev := range g.Devices {
+			if dev.ClockMs != nil {
+				gauge(d.deviceClock, float64(*dev.ClockMs)/1000, g.Area, g.Gateway, dev.Machine)
+			}
 			gauge(d.deviceUp, one(g.Online && dev.Link == plant.LinkFlowing), g.Area, g.Gateway, dev.Machine)
 			gauge(d.deviceEvery, float64(dev.EveryMs)/1000, g.Area, g.Gateway, dev.Machine)
 			gauge(d.deviceLook, float64(dev.RoundMs)/1000, g.Area, g.Gateway, dev.Machine)

@@ -32,6 +32,9 @@ type Device struct {
 	joined  bool
 	now     func() time.Time
 
+	// At gives the gateway's time at a time that now gave.
+	At func(time.Time) plant.Time
+
 	signals []plant.Signal
 	points  []point
 	last    map[int]plant.Value // of points that are text
@@ -95,7 +98,7 @@ func New(machine string, cfg Config, signals []Signal, line *Line) (*Device, err
 			return nil, fmt.Errorf("modbus device %s: %w", machine, err)
 		}
 	}
-	d := &Device{machine: machine, config: cfg, line: line, now: time.Now, last: map[int]plant.Value{}}
+	d := &Device{machine: machine, config: cfg, line: line, now: time.Now, At: plant.At, last: map[int]plant.Value{}}
 	d.points, d.signals = make([]point, 0, len(signals)), make([]plant.Signal, 0, len(signals))
 	for i := range signals {
 		s := &signals[i]
@@ -162,7 +165,7 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 		return plant.Round{}, errors.New("not connected")
 	}
 	if now := d.now(); !d.due(now) {
-		return plant.Round{Readings: into, Through: plant.Stamp(now)}, nil
+		return plant.Round{Readings: into, Through: d.stamp(now)}, nil
 	}
 	d.asker.ctx = ctx
 	if err := d.asker.turn.keep(ctx); err != nil {
@@ -170,8 +173,7 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 	}
 	defer d.asker.turn.end()
 	began := d.now()
-	l := look{device: d, began: began, stamp: plant.Stamp(began), into: into, spare: splitsPerPoll}
-	l.stamp = d.after(l.stamp)
+	l := look{device: d, began: began, stamp: d.after(d.stamp(began)), into: into, spare: splitsPerPoll}
 	for i := range d.requests {
 		if !d.requests[i].pace.due(began) {
 			continue
@@ -186,6 +188,9 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 	d.looked(began)
 	return plant.Round{Readings: l.into, Through: l.stamp}, nil
 }
+
+// stamp gives the gateway's time as readings carry it.
+func (d *Device) stamp(t time.Time) plant.Time { return d.At(t).Floor(time.Millisecond) }
 
 // closeBy is how far the times of two looks are put apart at most, where they
 // are one; a clock that is set back further gives its own times.

@@ -8,13 +8,25 @@ import (
 )
 
 const (
-	clockWarns  = 2 * time.Second  // servers further off are warned of
+	clockWarns  = 2 * time.Second // servers further off are warned of
+	clockCalms  = 1500 * time.Millisecond
 	clockFails  = 60 * time.Second // times of servers further off are not used
 	sampleLives = time.Minute      // how long an estimate of the offset is kept
+	rewinds     = 10 * time.Second // from here on the gateway's time was set back, and is not just late
 )
 
 // The reason of readings whose own time could not be used.
 const reasonClock = "the source's clock is off by more than 60 s: gateway time used"
+
+// ownTime gives the gateway's time at a time that time.Now gave.
+type ownTime func(time.Time) plant.Time
+
+func (o *ownTime) at(t time.Time) plant.Time {
+	if o == nil || *o == nil {
+		return plant.At(t)
+	}
+	return (*o)(t)
+}
 
 // clock estimates how far a server's clock is from ours, from the times in its
 // answers. As NTP does, it trusts the answer that came fastest.
@@ -125,4 +137,20 @@ func (s *stamper) stamp(h *history, r plant.Reading, source plant.Time) plant.Re
 		r.Quality, r.Reason = plant.Uncertain, reasonClock
 	}
 	return r
+}
+
+// rewind begins anew where the gateway's time went back by a step, because it
+// was wrong: what was claimed on the wrong line of time binds nobody. What was
+// made before tells in what order it came.
+func (d *Device) rewind(now plant.Time) {
+	if now >= d.stamper.floor.Add(-rewinds) {
+		return
+	}
+	d.stamper = stamper{}
+	for i := range d.signals {
+		d.signals[i].history.last.Time = 0
+	}
+	for _, f := range d.feeds {
+		f.through = min(f.through, now)
+	}
 }

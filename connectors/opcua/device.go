@@ -27,6 +27,7 @@ type Device struct {
 	cfg     Config
 	log     *slog.Logger
 	link    *link
+	own     *ownTime
 	items   int // that it subscribes, heartbeats included
 	names   []plant.Signal
 
@@ -42,8 +43,9 @@ type Device struct {
 	audit   audit
 	tally   tally
 	offset  atomic.Int64
-	warned  bool // of the clock
-	sift    bool // something could not be decoded: nodes are read one by one before they are subscribed
+	clocked atomic.Bool // the server has told its time
+	warned  bool        // of the clock
+	sift    bool        // something could not be decoded: nodes are read one by one before they are subscribed
 
 	parting parting
 	backlog backlog
@@ -107,7 +109,7 @@ func checkSignals(signals []Signal, groups []Group) []plant.Fault {
 }
 
 func newDevice(machine string, every time.Duration, cfg Config, signals []Signal, l *link, log *slog.Logger) (*Device, error) {
-	d := &Device{machine: machine, cfg: cfg, link: l, log: log.With("machine", machine),
+	d := &Device{machine: machine, cfg: cfg, link: l, own: l.opt.own, log: log.With("machine", machine),
 		signals: make([]signal, len(signals)), names: make([]plant.Signal, len(signals))}
 	type key struct {
 		node string
@@ -149,17 +151,22 @@ func (d *Device) Endpoint() string { return d.link.opt.url }
 // where they may agree.
 func (d *Device) Offset() time.Duration { return time.Duration(d.offset.Load()) }
 
+// Clock gives the server's clock minus the gateway's time, as estimated last;
+// false until the server has told its own.
+func (d *Device) Clock() (offset time.Duration, known bool) { return d.Offset(), d.clocked.Load() }
+
 // Connect opens the session, or joins it where another device of the pool has
 // opened it, and finds the signals' nodes. It may be called again after any
 // error; what was open is given back first.
 func (d *Device) Connect(ctx context.Context) (err error) {
 	begin := time.Now()
+	d.rewind(d.own.at(begin))
 	d.release()
 	d.parting.leave(d.signals, d.Offset())
 	for i := range d.signals {
 		d.signals[i].told = false
 	}
-	d.stamper.claimed(plant.At(begin)) // whatever was before, others may have claimed it
+	d.stamper.claimed(d.own.at(begin)) // whatever was before, others may have claimed it
 	d.parting.joined = d.stamper.floor
 	defer d.guard(begin, &err)
 	s, err := d.link.acquire(ctx, d.cfg.Timeout)
@@ -194,6 +201,7 @@ func (d *Device) prepare(ctx context.Context, s *session) error {
 // device must be connected again; nothing of the round counts then.
 func (d *Device) Poll(ctx context.Context, into []plant.Reading) (round plant.Round, err error) {
 	begin := time.Now()
+	d.rewind(d.own.at(begin))
 	defer d.guard(begin, &err)
 	s := d.session
 	if s == nil {
@@ -246,7 +254,7 @@ func (d *Device) guard(begin time.Time, err *error) {
 		d.sift = true
 	}
 	if *err != nil {
-		d.stamper.claimed(plant.At(begin))
+		d.stamper.claimed(d.own.at(begin))
 	}
 }
 
@@ -292,12 +300,13 @@ func (d *Device) release() {
 // note keeps the clock's offset for all to see, and tells when it becomes
 // large or small.
 func (d *Device) note(s *session) (offset time.Duration, trusted bool) {
-	offset, _ = s.clock.now()
+	offset, known := s.clock.now()
 	d.offset.Store(int64(offset))
-	if far := offset.Abs() > clockWarns; far != d.warned {
+	d.clocked.Store(known)
+	if far := offset.Abs() > clockWarns || d.warned && offset.Abs() > clockCalms; far != d.warned {
 		d.warned = far
 		if far {
-			d.log.Warn("the server's clock is off", "offset", offset, "endpoint", d.Endpoint())
+			d.log.Warn("the server's clock is off: from 60 s on the gateway's time is used", "offset", offset, "endpoint", d.Endpoint())
 		} else {
 			d.log.Info("the server's clock is right again", "offset", offset, "endpoint", d.Endpoint())
 		}

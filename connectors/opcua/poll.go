@@ -27,7 +27,7 @@ func (d *Device) look(ctx context.Context, s *session, begin time.Time, into []p
 	// What the server stamped with a clock that runs behind ours is complete
 	// only up to that clock's time.
 	offset, trusted := d.note(s)
-	bound := plant.At(begin)
+	bound := d.own.at(begin)
 	if trusted && offset < 0 {
 		bound = bound.Add(offset)
 	}

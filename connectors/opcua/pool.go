@@ -18,6 +18,9 @@ type Pool struct {
 	log   *slog.Logger
 	lives time.Duration // see options
 
+	// At gives the gateway's time at a time that time.Now gave.
+	At ownTime
+
 	mu    sync.Mutex
 	links map[options]*link
 }
@@ -25,7 +28,7 @@ type Pool struct {
 // NewPool gives a pool whose sessions use pki's certificates; pki may be nil
 // where all devices use security None.
 func NewPool(pki *PKI, log *slog.Logger) *Pool {
-	return &Pool{pki: pki, log: log, links: make(map[options]*link)}
+	return &Pool{pki: pki, log: log, At: plant.At, links: make(map[options]*link)}
 }
 
 // Device gives a device of the pool. It checks the settings and does not
@@ -49,7 +52,7 @@ func (p *Pool) Device(machine string, every time.Duration, cfg Config, signals [
 	l := p.links[opt]
 	if l == nil {
 		l = &link{opt: opt, pki: p.pki, log: p.log, items: map[string]int{}}
-		l.opt.left = new(leftovers)
+		l.opt.left, l.opt.own = new(leftovers), &p.At
 		p.links[opt] = l
 	}
 	n, faults := l.checkItems(machine, cfg.filled(every), signals)

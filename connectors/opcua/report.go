@@ -94,7 +94,7 @@ func (n *note) sort() {
 func (d *Device) report(s *session, f *feed, n *note, into []plant.Reading) (_ []plant.Reading, missed int) {
 	n.sort()
 	_, trusted := d.note(s)
-	latest := plant.At(n.at)
+	latest := d.own.at(n.at)
 	if trusted && !n.server.IsZero() {
 		latest = min(latest, plant.At(n.server))
 	}
@@ -158,7 +158,7 @@ func (d *Device) retryParked(ctx context.Context, s *session, now time.Time, int
 		parked = true
 		if last := &sg.history.last; !sg.told || last.Quality != plant.Bad || last.Reason != t.parked {
 			w := &d.ways[t.way]
-			bound := plant.At(now).Add(-w.Sampling)
+			bound := d.own.at(now).Add(-w.Sampling)
 			if w.feed != nil {
 				bound = w.feed.through
 			}

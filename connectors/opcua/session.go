@@ -31,6 +31,7 @@ type options struct {
 	user     User
 	lives    time.Duration // that the server is asked to keep a silent session; 0 for sessionLives
 	left     *leftovers    // of earlier sessions; nil for none, as in the key of a pool
+	own      *ownTime      // the gateway's; nil in the key of a pool
 }
 
 // String leaves the user out: fmt would print a secret inside a struct.
@@ -221,7 +222,7 @@ func (s *session) call(ctx context.Context, timeout time.Duration, req ua.Reques
 	if err == nil {
 		now := time.Now()
 		s.used.Store(now.UnixNano())
-		s.clock.observe(sent, now, res.Header().Timestamp)
+		s.clock.observe(s.opt.own.at(sent).Std(), s.opt.own.at(now).Std(), res.Header().Timestamp)
 	}
 	return res, err
 }

@@ -177,6 +177,7 @@ func (e *Edge) Status(s *plant.GatewayStatus) error {
 	}
 	t := now()
 	e.buf = e.appendStatus(appendHead(e.buf[:0], t), t, e.status, false)
+	e.buf = appendAsked(e.buf, t, time.Since(e.made))
 	return e.send(e.link, topic{kind: kindNData, area: e.cfg.Area, gateway: e.cfg.Gateway}.String())
 }
 
@@ -209,6 +210,8 @@ func (e *Edge) appendNBirth(b []byte, bd uint8, birth *plant.GatewayBirth) []byt
 		{name: metricCertificates, datatype: typeUInt32, field: metricFieldInt, bits: certificates(birth)},
 		{name: metricAcknowledged, datatype: typeUInt64},
 		{name: metricBeyond, datatype: typeString},
+		{name: metricAsked, datatype: typeUInt64},
+		{name: metricHostTime, datatype: typeDateTime},
 		{name: metricInstallation, datatype: typeString, field: metricFieldString, text: birth.Identity.Installation},
 		{name: metricStart, datatype: typeUInt64, field: metricFieldLong, bits: birth.Identity.Start},
 		{name: metricRival, datatype: typeString},

@@ -80,6 +80,7 @@ type command struct {
 	ack     *plant.Acknowledgement
 	session string // of the process that is meant
 	rival   string // who else has its name
+	time    *hostTime
 	counted *plant.CountConfirmation
 	refused []string // names of metrics that somebody wanted to write
 }
@@ -94,6 +95,7 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 	ack := plant.Acknowledgement{Gateway: gateway}
 	var beyond string
 	var through bool
+	var at hostTime
 	for i := range p.metrics {
 		m := &p.metrics[i]
 		switch name := string(m.name); name {
@@ -109,6 +111,11 @@ func decodeCommand(b []byte, gateway string) (command, error) {
 			ack.Through, through = m.bits, m.field == metricFieldLong || m.field == metricFieldInt
 		case metricBeyond:
 			beyond = string(m.bytes)
+		case metricAsked:
+			at.asked = m.bits
+		case metricHostTime:
+			at.time = m.bits
+			c.time = &at
 		case metricRival:
 			c.rival = valid(string(m.bytes))
 		case metricEcho:

@@ -35,6 +35,7 @@ type Edge struct {
 	node    Node
 	log     *slog.Logger
 	silence time.Duration // see the constant
+	made    time.Time     // when what is asked of the host begins to count
 
 	online  atomic.Bool
 	counts  edgeCounts
@@ -94,6 +95,7 @@ func NewEdge(cfg EdgeConfig, node Node, log *slog.Logger) (*Edge, error) {
 		control: 1<<20 + uint64(rand.N(1<<27))*4,
 		bdSeq:   bd,
 		devices: map[string]*edgeDevice{},
+		made:    time.Now(),
 		why:     plant.ErrOffline,
 	}, nil
 }
@@ -312,6 +314,9 @@ func (s *edgeSession) handle(m inbound) error {
 		s.answered(0)
 		s.node.Acknowledge(*c.ack)
 	}
+	if c.time != nil {
+		s.tellTime(c.time, c.session)
+	}
 	if c.echo > 0 {
 		s.answered(c.echo)
 	}
@@ -378,6 +383,7 @@ func (s *edgeSession) announce() error {
 	s.bornAt = time.Now()
 	if !s.born {
 		s.born = true
+		s.awaitTime()
 		s.counts.connects.Add(1)
 		s.log.Info("online", "broker", s.link.broker)
 		s.online.Store(true)

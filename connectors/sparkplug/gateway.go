@@ -368,6 +368,7 @@ func (g *gateway) tell() {
 // node's own.
 func (g *gateway) nodeData(p *payload) {
 	if g.ours() {
+		g.answerTime(p)
 		g.status(p)
 		g.reports(p)
 	} else if d := g.devices[""]; d != nil {

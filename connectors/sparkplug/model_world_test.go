@@ -65,6 +65,10 @@ func modelReading(n int64) plant.Reading {
 	return plant.Reading{Machine: "press", Signal: "good", Time: t0Model + plant.Time(n)*plant.Millisecond, Value: plant.Integer(n)}
 }
 
+// modelClock is after the readings and after the files of the folders, which
+// time in a bubble of synctest is not.
+func modelClock() time.Time { return time.Now().Round(0).AddDate(100, 0, 0) }
+
 // failf ends the test from any goroutine.
 func (w *world) failf(format string, args ...any) {
 	panic(fmt.Sprintf(format, args...))
@@ -207,7 +211,7 @@ type hostSide struct {
 
 func (w *world) startTwin() {
 	s := &hostSide{ended: make(chan struct{})}
-	model, err := twin.New(twin.Config{Site: "site", Zone: "UTC", LateAfter: time.Hour}, twin.Options{History: w.history, Ledger: modelLedger{}, Log: quiet()})
+	model, err := twin.New(twin.Config{Site: "site", Zone: "UTC", LateAfter: time.Hour}, twin.Options{History: w.history, Ledger: modelLedger{}, Log: quiet(), Clock: modelClock})
 	if err != nil {
 		w.failf("twin: %v", err)
 	}
@@ -316,6 +320,8 @@ func (w *world) startBox(folder string) *box {
 	}
 	cfg.Delivery.Window, cfg.Delivery.Heartbeat = 16, 10*time.Second
 	device := core.Device{Machine: "press", Source: b.source, Signals: []plant.Signal{{Name: "good", Kind: plant.KindInteger}}}
+	began := time.Now()
+	cfg.Clock = core.ClockOf(began, func() (time.Time, time.Duration) { return modelClock(), time.Since(began) }, func() bool { return true }, quiet())
 	var err error
 	if b.core, err = core.New(cfg, []core.Device{device}, quiet()); err != nil {
 		w.failf("gateway: %v", err)

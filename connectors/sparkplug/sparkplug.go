@@ -102,6 +102,8 @@ const (
 	metricCertificates = "Delivery/Certificates"     // NBIRTH: UInt32, DBIRTHs and DDEATHs that follow
 	metricAcknowledged = "Delivery/Acknowledged"     // NCMD: UInt64
 	metricBeyond       = "Delivery/Beyond"           // NCMD: String, "3-5,9"
+	metricAsked        = "Delivery/Asked"            // NDATA, NCMD: UInt64
+	metricHostTime     = "Delivery/Host Time"        // NCMD: DateTime
 	metricEcho         = "Delivery/Echo"             // NDATA, NCMD: UInt64, a question and its answer
 	metricCounts       = "Delivery/Counts"           // NDATA: String, JSON of plant.CountReport
 	metricCounted      = "Delivery/Counted"          // NCMD: String, "book number"

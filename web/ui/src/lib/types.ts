@@ -175,8 +175,20 @@ export interface Device {
   every_ms: number;
   round_ms: number;
   connects: number;
+  clock_ms: number | null;
   groups?: SignalGroup[];
   notes?: string[];
+}
+
+export interface GatewayClock {
+  state: 'set' | 'unset' | 'doubt' | 'own' | 'of_twin';
+  synchronised: boolean;
+  offset_ms: number | null;
+  bound_ms: number;
+  system_ms: number;
+  steps: number;
+  last_step: Time;
+  last_step_ms: number;
 }
 
 export interface SignalGroup {
@@ -223,6 +235,7 @@ export interface Gateway {
   buffer_max_bytes: number;
   buffer_error?: string;
   settings_error?: string;
+  clock?: GatewayClock;
   rival?: string;
   wire?: WireStatus;
   oldest_waiting: Time;

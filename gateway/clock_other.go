@@ -1,0 +1,6 @@
+//go:build !linux
+
+package gateway
+
+// synchronised is known on Linux only.
+func synchronised() bool { return false }
