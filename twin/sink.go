@@ -2,6 +2,7 @@ package twin
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"linetwin/plant"
@@ -94,9 +95,15 @@ func (t *Twin) checkTypes(ctx context.Context) {
 	}
 	t.mu.Unlock()
 	for _, s := range fresh {
-		if err := t.opts.Ledger.SaveSignal(ctx, s); err != nil {
+		switch err := t.opts.Ledger.SaveSignal(ctx, s); {
+		case errors.Is(err, plant.ErrConflict):
 			t.log.Warn("signal has another type elsewhere", "signal", s.Name, "error", err)
 			t.notice("signal_type", err.Error())
+		case err != nil: // it is asked again
+			t.notice("ledger", err.Error())
+			t.mu.Lock()
+			t.types[s] = false
+			t.mu.Unlock()
 		}
 	}
 }

@@ -2,6 +2,7 @@ package twin_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,4 +72,32 @@ func TestSignalsComeAndGo(t *testing.T) {
 	if s := shown("good"); s.Kind != plant.KindText {
 		t.Errorf("the old gateway changed %+v", s)
 	}
+}
+
+// TestOneTypeOfASignal: a name has one kind and unit in the site. A ledger that
+// does not answer is asked again.
+func TestOneTypeOfASignal(t *testing.T) {
+	r := newRig(t)
+	r.deaf.Store(true)
+	birth := func(gateway, machine string, kind plant.Kind) {
+		r.twin.Birth(plant.GatewayBirth{Area: area, Gateway: gateway, Session: gateway, First: 1,
+			Devices: []plant.DeviceBirth{{Machine: machine, Online: true, Signals: []plant.Signal{{Name: "weight", Kind: kind}}}}})
+	}
+	notice := func(kind, text string) func() bool {
+		return func() bool {
+			return slices.ContainsFunc(r.twin.Snapshot().Notices, func(n plant.Notice) bool { return n.Kind == kind && strings.Contains(n.Text, text) })
+		}
+	}
+	birth(gatewayID, "press", plant.KindFloat)
+	r.eventually("the ledger does not answer", notice("ledger", "does not answer"))
+	if notice("signal_type", "")() {
+		t.Error("a ledger that does not answer is no other type")
+	}
+	r.deaf.Store(false)
+	r.eventually("the type is kept", func() bool {
+		signals, err := r.ledger.Signals(t.Context())
+		return err == nil && slices.ContainsFunc(signals, func(s plant.Signal) bool { return s.Name == "weight" && s.Kind == plant.KindFloat })
+	})
+	birth("edge-2", "oven", plant.KindInteger)
+	r.eventually("the other type is noticed", notice("signal_type", "weight is float, not integer"))
 }

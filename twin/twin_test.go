@@ -68,7 +68,7 @@ type rig struct {
 	books   *faultyBooks
 	twin    *twin.Twin
 	stop    func()
-	deaf    atomic.Bool // the ledger does not tell its entries
+	deaf    atomic.Bool // the ledger does not tell its entries, and keeps no signals
 
 	elapsed func() time.Duration // nil: nothing looks for steps of the clock
 
@@ -111,6 +111,13 @@ func (l deafLedger) Entries(ctx context.Context, after uint64) ([]plant.Entry, e
 		return nil, errors.New("the ledger does not answer")
 	}
 	return l.Ledger.Entries(ctx, after)
+}
+
+func (l deafLedger) SaveSignal(ctx context.Context, s plant.Signal) error {
+	if l.deaf.Load() {
+		return errors.New("the ledger does not answer")
+	}
+	return l.Ledger.SaveSignal(ctx, s)
 }
 
 func (r *rig) Acknowledge(a plant.Acknowledgement) error {

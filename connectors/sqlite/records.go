@@ -11,7 +11,7 @@ import (
 
 // ErrSignalType tells that a signal's name has another kind or unit already:
 // it has one of each in a whole site.
-var ErrSignalType = errors.New("signal has another type")
+var ErrSignalType = fmt.Errorf("%w: one name of a signal has one type", plant.ErrConflict)
 
 // SaveAlert takes an alert as it now is, new or known by its ID.
 func (l *Ledger) SaveAlert(ctx context.Context, a plant.Alert) error {
@@ -103,6 +103,14 @@ func (l *Ledger) Signals(ctx context.Context) ([]plant.Signal, error) {
 	return signals, l.db.explain("read the types of signals from", err)
 }
 
+// in names a kind with its unit.
+func in(kind, unit string) string {
+	if unit == "" {
+		return kind
+	}
+	return kind + " in " + unit
+}
+
 // SaveSignal keeps the kind and unit of a signal's name. It fails with
 // ErrSignalType where the name has others already; the first stay.
 func (l *Ledger) SaveSignal(ctx context.Context, s plant.Signal) error {
@@ -117,7 +125,7 @@ func (l *Ledger) SaveSignal(ctx context.Context, s plant.Signal) error {
 			return err
 		}
 		if err == nil && (kind != s.Kind.String() || unit != s.Unit) {
-			return fmt.Errorf("%w: %s is %s in %q, not %s in %q", ErrSignalType, s.Name, kind, unit, s.Kind, s.Unit)
+			return fmt.Errorf("%w: %s is %s, not %s", ErrSignalType, s.Name, in(kind, unit), in(s.Kind.String(), s.Unit))
 		}
 		return err
 	})

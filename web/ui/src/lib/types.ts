@@ -374,3 +374,24 @@ export interface Kpi {
 export interface Scorecard extends Span {
   domains: { id: string; name: Name; index: number | null; share: number; kpis: Kpi[] | null }[] | null;
 }
+
+export interface QuarantineGroup {
+  machine: string;
+  signal: string;
+  kind: string;
+  why: string;
+  count: number;
+  span: Span;
+}
+
+export interface Quarantine {
+  waiting: number;
+  dropped: number;
+  groups: QuarantineGroup[];
+}
+
+export interface Retried {
+  tried: number;
+  stored: number;
+  refused: number;
+}
