@@ -138,8 +138,7 @@ func (r *rig) told() {
 func TestClockOfTwinWrongForAWhile(t *testing.T) {
 	want := straight(t)
 	for name, off := range map[string]time.Duration{
-		"ten minutes behind": -10 * time.Minute, "a minute and a bit behind": -70 * time.Second,
-		"a day ahead": 24 * time.Hour, "thirty days ahead": 720 * time.Hour,
+		"ten minutes behind": -10 * time.Minute, "thirty days ahead": 720 * time.Hour,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
