@@ -197,7 +197,7 @@ func worked(t *testing.T, api string, span plant.Span) map[string]time.Duration 
 }
 
 // TestPages opens the pages of a real demo in a real browser: every page in
-// both languages, what people do there, and how soon a machine's change is seen.
+// both languages, what people do and say there, and how soon a machine's change is seen.
 func TestPages(t *testing.T) {
 	ui, err := filepath.Abs("../../web/ui")
 	if err != nil {
@@ -212,7 +212,7 @@ func TestPages(t *testing.T) {
 
 	cmd := exec.CommandContext(t.Context(), node, "e2e/run.mjs")
 	cmd.Dir = ui
-	cmd.Env = append(os.Environ(), "BASE_URL="+d.api, "HOOK_URL="+hook.URL, "CHROMIUM="+chromium, "MATRIX=short")
+	cmd.Env = append(os.Environ(), "BASE_URL="+d.api, "HOOK_URL="+hook.URL, "CHROMIUM="+chromium, "MATRIX=short", "SAY=1")
 	out, err := cmd.CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		if strings.HasPrefix(line, "FAIL") {

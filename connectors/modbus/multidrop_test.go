@@ -318,13 +318,13 @@ func TestDeadUnitHarmsNoOther(t *testing.T) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			s := newStation(t, l.framing)
-			cfg := Config{URL: l.url(t, s), Timeout: 30 * time.Millisecond}
+			cfg := Config{URL: l.url(t, s), Timeout: 10 * time.Second} // the one that answers is never late
 			line, err := NewLine(cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
 			live := connect(t, newDevice(t, cfg, line, pair(0), pair(2)))
-			cfg.Unit = 2
+			cfg.Unit, cfg.Timeout = 2, 30*time.Millisecond
 			dead := connect(t, newDevice(t, cfg, line, pair(0), pair(2)))
 			s.set(func() { s.dead[2] = true })
 			flow(t, s, live)

@@ -5,13 +5,16 @@
 // HOOK_URL, where it is given, is asked with ?machine=ID to change a machine's
 // state, and answers {"machine": ID, "class": CLASS}; the time until the page
 // shows it is then measured, TRIES (60) times. MATRIX=short looks at each page
-// in two sizes only. ACT=1 also acknowledges an open alert.
+// in two sizes only. ACT=1 also acknowledges an open alert. SAY=1 also says
+// things as people do, and takes them back; with HOOK_URL the bottleneck of the
+// first line is held meanwhile.
 // CHROMIUM names the browser's program.
 import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { latency } from './latency.mjs';
 import { actions } from './actions.mjs';
 import { Look, matrix } from './pages.mjs';
+import { hold, says } from './says.mjs';
 
 const base = process.env.BASE_URL ?? 'http://127.0.0.1:8080';
 const shots = new URL('../../../test-results/', import.meta.url).pathname;
@@ -37,6 +40,8 @@ async function check(name, run) {
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
 try {
   const lines = await (await fetch(`${base}/api/v1/lines`)).json();
+  const hook = process.env.HOOK_URL;
+  if (process.env.SAY && hook) await hold(hook, lines);
   const pages = [
     { name: 'overview', path: '/', drawn: 'main svg rect.piece' },
     { name: 'lines', path: '/lines' },
@@ -52,8 +57,12 @@ try {
   }
   await look.close();
   await actions(browser, base, lines, check);
-  if (process.env.HOOK_URL) {
-    await check('latency', () => latency(browser, { base, hook: process.env.HOOK_URL, lines, tries: Number(process.env.TRIES ?? 60) }));
+  if (process.env.SAY) {
+    await says(browser, base, { hook, lines, check });
+    if (hook) await hold(hook, lines); // and goes on
+  }
+  if (hook) {
+    await check('latency', () => latency(browser, { base, hook, lines, tries: Number(process.env.TRIES ?? 60) }));
   }
 } catch (e) {
   failed++;

@@ -328,8 +328,40 @@ export interface Stop extends Span {
   class: Class;
   small: boolean;
   fault?: string;
+  /** Id of a reason; without it the stop is unassigned. */
   reason?: string;
+  comment?: string;
   cause?: string;
+}
+
+/** A node of the tree of reasons; those without children are what a stop may have. */
+export interface Reason {
+  id: string;
+  name: Name;
+  class: Class;
+  children?: Reason[];
+}
+
+/** One thing that somebody said. Nothing of it is ever changed; it may be taken back. */
+export interface Entry {
+  id: number;
+  said: Time;
+  by: string;
+  why?: string;
+  kind: 'ideal_cycle' | 'calendar' | 'switches' | 'order' | 'stop';
+  key: string;
+  from: Time;
+  value: unknown;
+  /** Id of the entry that this one takes back. */
+  undoes?: number;
+}
+
+/** What an entry changes of a shift; a shift that there is not is null. */
+export interface Effect {
+  line: string;
+  shift: Time;
+  before: Figures | null;
+  after: Figures | null;
 }
 
 export interface Signal {
