@@ -11,23 +11,28 @@ import (
 	"linetwin/plant"
 )
 
-// skewed is a computer whose wall clock is off by as much as a test wants.
+// skewed is a computer whose wall clock is off by as much as a test wants, and
+// by nothing else.
 type skewed struct {
 	*Clock
+	origin time.Time
 	off    atomic.Int64
 	synced atomic.Bool
 }
 
 func newSkewed(off time.Duration) *skewed {
-	s := &skewed{}
+	s := &skewed{origin: time.Now()}
 	s.off.Store(int64(off))
-	origin := time.Now()
-	s.Clock = ClockOf(origin, func() (time.Time, time.Duration) {
-		now := time.Now()
-		return now.Round(0).Add(time.Duration(s.off.Load())), now.Sub(origin)
+	s.Clock = ClockOf(s.origin, func() (time.Time, time.Duration) {
+		passed := time.Since(s.origin)
+		return s.origin.Round(0).Add(passed + time.Duration(s.off.Load())), passed
 	}, s.synced.Load, quiet())
 	return s
 }
+
+// truth gives the true time at t, which time.Now gave. Between the readings of
+// wall and monotonic clock, of which that is made, a busy machine takes its time.
+func (s *skewed) truth(t time.Time) plant.Time { return plant.At(s.origin.Add(t.Sub(s.origin))) }
 
 // counting is a source that counts on, and remembers when it truly did so.
 type counting struct {
@@ -117,7 +122,7 @@ func (l *lab) store(b plant.Batch) {
 // tell is the twin's word.
 func (l *lab) tell() {
 	asked := time.Now()
-	l.run.HostTime(plant.Stamp(time.Now()), time.Since(asked))
+	l.run.HostTime(l.clock.truth(time.Now()).Floor(time.Millisecond), time.Since(asked))
 	l.late = max(l.late, time.Since(asked)) // the word may be as wrong as this
 }
 
@@ -148,7 +153,7 @@ func (l *lab) stored() {
 	l.src.mu.Lock()
 	defer l.src.mu.Unlock()
 	for v := range int64(n) {
-		truth := plant.At(l.src.when[v])
+		truth := l.clock.truth(l.src.when[v])
 		if off := l.at[v].Sub(truth); off.Abs() > within {
 			l.t.Fatalf("value %d of %d is in history %v from its time", v, n, off)
 		}
@@ -156,7 +161,7 @@ func (l *lab) stored() {
 			l.t.Fatalf("value %d is marked: %+v", v, m)
 		}
 	}
-	first, last := plant.At(l.src.when[0]).Add(-within), plant.Stamp(time.Now()).Add(within)
+	first, last := l.clock.truth(l.src.when[0]).Add(-within), l.clock.truth(time.Now()).Add(within)
 	for _, s := range l.spans {
 		if s.From < first || s.To > last {
 			l.t.Errorf("somebody claims (%s, %s], the test went from %s to %s", s.From, s.To, first, last)

@@ -145,11 +145,15 @@ func (f *factory) times(want truth, unknownMost func(machine string) time.Durati
 			got, true_ := map[string]time.Duration{}, map[string]time.Duration{}
 			changes := 0
 			var unknown time.Duration
-			for _, s := range row.Segments {
+			for i, s := range row.Segments {
 				changes++
 				s.To = min(s.To, plant.FromMilli(want.Now))
 				if s.Class == plant.ClassUnknown {
-					unknown += s.Length()
+					// The first look over OPC UA may tell a counter of a time before
+					// that of the state: the machine is unknown in between, as before.
+					if i > 0 || s.Length() > poll {
+						unknown += s.Length()
+					}
 					continue
 				}
 				got[s.Class.String()] += s.Length()
