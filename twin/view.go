@@ -83,7 +83,8 @@ func (l *line) known(now plant.Time, late time.Duration) plant.Time {
 	return max(l.through(), now.Add(-late))
 }
 
-// source gives what is known of a machine in a span.
+// source gives what is known of a machine in a span, with what people said laid
+// over it (amended), but for live.
 type source func(m *machine, span plant.Span) plant.Past
 
 // live is the source of what is in memory; the twin's lock must be held.
@@ -92,10 +93,12 @@ func live(m *machine, span plant.Span) plant.Past {
 }
 
 // window sums the line over span from what is in memory.
-func (l *line) window(span plant.Span) plant.Window { return l.windowFrom(live, span) }
+func (l *line) window(span plant.Span) plant.Window { return l.windowFrom(l.amended(live), span) }
 
 // window sums one machine over span from what is in memory.
-func (m *machine) window(span plant.Span) plant.Window { return m.windowFrom(live, span) }
+func (m *machine) window(span plant.Span) plant.Window {
+	return m.windowFrom(m.line.amended(live), span)
+}
 
 // windowFrom sums one machine over span.
 func (m *machine) windowFrom(from source, span plant.Span) plant.Window {

@@ -63,7 +63,7 @@ type Entries interface {
 	// undo of nothing.
 	Tell(ctx context.Context, e plant.Entry) (plant.Entry, error)
 	// Preview tells what an entry would change; errors are as Tell's.
-	Preview(e plant.Entry) ([]plant.Effect, error)
+	Preview(ctx context.Context, e plant.Entry) ([]plant.Effect, error)
 	// Results gives what was published or restated at a time or after it.
 	Results(ctx context.Context, since plant.Time, most int) ([]plant.Result, error)
 }
