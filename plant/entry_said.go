@@ -181,7 +181,7 @@ func (c *CountSaid) check(at Time) []Fault {
 	if at != at.Floor(time.Minute) {
 		faults = append(faults, Fault{Key: "at", Found: at.String(), Allowed: "a key with a whole minute"})
 	}
-	if s := c.Span(at); s.Empty() || s.To != s.To.Floor(time.Minute) || s.Length() > MostCorrected {
+	if s := c.Span(at.Floor(time.Minute)); s.Empty() || s.To != s.To.Floor(time.Minute) || s.Length() > MostCorrected {
 		faults = append(faults, Fault{Key: "to", Found: c.To.String(), Allowed: "a whole minute after the key's, and at most 31 days"})
 	}
 	for _, n := range []struct {

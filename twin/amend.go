@@ -77,12 +77,12 @@ func (b *book) amend(last map[instant]*plant.Entry) {
 			a.counts = append(a.counts, recount{c.Span(k.at), c.Good, c.Reject, c.Replace, e.ID})
 		case plant.EntrySplit:
 			s, _ := plant.Said[plant.SplitSaid](e)
-			for _, p := range s.Parts {
-				if p.From != 0 {
-					a.cuts = append(a.cuts, cut{p.From, e.ID})
-				}
-				b.stopSaid(k.id, cmp.Or(p.From, k.at), e.ID, p.StopSaid)
+			for _, p := range s.Parts[1:] {
+				a.cuts = append(a.cuts, cut{p.From, e.ID})
+				b.stopSaid(k.id, p.From, e.ID, p.StopSaid)
 			}
+			// The key may name any instant of the stop, the first part ends here.
+			b.stopSaid(k.id, min(k.at, s.Parts[1].From-1), e.ID, s.Parts[0].StopSaid)
 		case plant.EntryMerge:
 			s, _ := plant.Said[plant.MergeSaid](e)
 			if _, to, ok := plant.CutAtKey(s.To); ok {
