@@ -100,6 +100,7 @@ type Effect struct {
 	Shift  Time     `json:"shift"` // its start
 	Before *Figures `json:"before"`
 	After  *Figures `json:"after"`
+	Why    string   `json:"why,omitempty"` // what is different, where a shift was made anew
 }
 
 // Length is a length of time that JSON writes as "1.83s" or "2m".

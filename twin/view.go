@@ -126,17 +126,19 @@ func within(ps []plant.Pieces, span plant.Span) []plant.Pieces {
 
 // segments gives the machine's segments that overlap span, the running one
 // included.
-func (m *machine) segments(span plant.Span) []plant.Segment {
-	ss := m.track.past.Segments
+func (m *machine) segments(span plant.Span) []plant.Segment { return m.track.segments(span) }
+
+func (k *track) segments(span plant.Span) []plant.Segment {
+	ss := k.past.Segments
 	i := sort.Search(len(ss), func(i int) bool { return ss[i].To > span.From })
 	j := sort.Search(len(ss), func(j int) bool { return ss[j].From >= span.To })
 	ss = ss[i:max(i, j):max(i, j)]
-	for _, s := range m.track.cp.Held() {
+	for _, s := range k.cp.Held() {
 		if !s.Overlap(span).Empty() {
 			ss = append(ss, s)
 		}
 	}
-	if open, ok := m.track.cp.Segment(); ok && open.From < span.To && open.To > span.From {
+	if open, ok := k.cp.Segment(); ok && open.From < span.To && open.To > span.From {
 		ss = append(ss, open)
 	}
 	return ss

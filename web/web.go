@@ -100,6 +100,7 @@ type Sources struct {
 	Entries    Entries
 	Quarantine Quarantine
 	Audits     Auditor
+	Recompute  Recomputer
 	Metrics    http.Handler
 	Ready      func() (ok bool, why []string) // why names what is not ready
 }
@@ -113,7 +114,7 @@ func (s *Sources) missing() []string {
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
 		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"places", s.Places == nil}, {"entries", s.Entries == nil},
-		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil},
+		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil}, {"recompute", s.Recompute == nil},
 	} {
 		if x.nil {
 			names = append(names, x.name)
