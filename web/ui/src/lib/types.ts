@@ -57,6 +57,17 @@ export interface Figures extends Span {
   changeovers: number;
   flags?: string[] | null;
   why?: Record<string, string> | null;
+  switches?: SwitchesHeld[] | null;
+}
+
+/** By which switches lines' time was counted in a part of a window. */
+export interface SwitchesHeld extends Span {
+  lines: string[];
+  since: Time; // null: as in the settings
+  small_stop: string;
+  breaks_worked: boolean;
+  planned_stops_as_schedule: boolean;
+  no_order_as_schedule: boolean;
 }
 
 export interface ShiftInstance extends Span {
@@ -118,6 +129,7 @@ export interface Line {
   area: string;
   name: Name;
   bottleneck: string;
+  bottlenecks?: string[] | null; // it and the machines beside it
   state: LineState;
   shift: ShiftInstance | null;
   product: { id: string; name: Name } | null;
