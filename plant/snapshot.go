@@ -150,6 +150,8 @@ type GatewayLive struct {
 type Scorecard struct {
 	Span
 	Domains []Domain `json:"domains"`
+	// Switches are those by which time was counted.
+	Switches []SwitchesHeld `json:"switches,omitempty"`
 }
 
 // Domain is one of the five domains of the industrial chain.

@@ -81,7 +81,8 @@ type CharacteristicConfig struct {
 	USL    *float64   `yaml:"usl,omitempty"`
 	Target *float64   `yaml:"target,omitempty"`
 	// Trigger is the signal whose change marks a new measurement, as a serial
-	// number. It is not used yet: equal values in a row are one measurement.
+	// number. SerialYield goes by it; for quality rules equal values in a row are
+	// one measurement.
 	Trigger string `yaml:"trigger,omitempty"`
 }
 

@@ -33,7 +33,13 @@ func docsPlaces(t *testing.T) map[string]string {
 		{ID: 1, Kind: plant.EntrySwitches, Key: "series", Value: plant.RawJSON(`{"no_order_as_schedule": true}`)},
 		{ID: 2, Kind: plant.EntryOrder, Key: "1", Value: plant.RawJSON(`{"id": "1", "line": "series", "product": "p", "quantity": 1, "from": "2025-05-05T06:00:00Z", "to": "2025-05-05T13:00:00Z"}`)}}))
 	ordered := windowsOf(t, of("series", w.Figures), dayShift(), "", 1)[0]
+	serials, err := serialTwin(t).SerialYield(t.Context(), "series", dayShift())
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]string{
+		"serial FPY of s1": docsPercent(serials.Machines[0].FPY), "serial FPY of s2": docsPercent(serials.Machines[1].FPY),
+		"serial FPY of the line": docsPercent(serials.FPY), "serial RTY of the line": docsPercent(serials.RTY),
 		"PPT of line 1": docsMinutes(one.PlannedS), "availability of line 1": docsPercent(one.Availability), "performance of line 1": docsPercent(one.Performance),
 		"quality of line 1": docsPercent(one.Quality), "OEE of line 1": docsPercent(one.OEE), "OEE of line 2": docsPercent(two.OEE), "OEE of s1": docsPercent(s1.OEE),
 		"OEE of the area": docsPercent(area.OEE), "TEEP of the area": docsPercent(area.TEEP), "FPY of line 2": docsPercent(two.Yield.FPY),

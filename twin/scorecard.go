@@ -71,7 +71,11 @@ func (t *Twin) Scorecard(ctx context.Context, span plant.Span) (plant.Scorecard,
 		days = append(days, t.scoreInput(sources, plant.Span{From: at, To: min(next, span.To)}, now))
 		at = next
 	}
-	sc := plant.Scorecard{Span: span}
+	var held plant.Account
+	for _, l := range t.lines {
+		held.Add(&plant.Account{Switches: l.held(span)})
+	}
+	sc := plant.Scorecard{Span: span, Switches: held.Switches}
 	for _, d := range scorecardDomains() {
 		sc.Domains = append(sc.Domains, d.score(whole, days))
 	}

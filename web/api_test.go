@@ -36,6 +36,8 @@ func TestProblems(t *testing.T) {
 		{"unknown split of an area", "GET", "/api/v1/areas/assembly/oee?by=month", "", 400, `query.by: found "month", allowed: shift, hour, day, week, product, order`},
 		{"too long by hour of the plant", "GET", "/api/v1/plant/oee?by=hour&from=2026-01-01T00:00:00Z", "", 400,
 			`query.from: found "2026-01-01T00:00:00.000Z", allowed: at most 31 days before to, 2026-03-02T04:34:56.000Z`},
+		{"too long a yield", "GET", "/api/v1/lines/mcb-a/yield?from=2026-03-01T03:00:00Z", "", 400, `query.from: found "2026-03-01T03:00:00.000Z", allowed: at most 1 days before to, 2026-03-02T04:34:56.000Z`},
+		{"unknown line of yield", "GET", "/api/v1/lines/mcb-z/yield", "", 404, `no line "mcb-z"; ` + lines},
 		{"unknown signal", "GET", "/api/v1/machines/a-riveting/readings?signal=heat", "", 404,
 			`no signal "heat"; there are: temperature, force, good, speed, state, fault, door_closed, pressure, vibration, energy`},
 		{"no signal", "GET", "/api/v1/machines/a-riveting/readings", "", 400,
@@ -130,6 +132,7 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/scorecard", []string{`{"from":"2026-02-23T04:34:56.000Z"`, `"source":"missing"`}},
 		{"/api/v1/session", []string{`{"actions":true}`}},
 		{"/api/v1/lines/mcb-a/losses", []string{`[{"class":"stop","small":false,"machine":"a-riveting","reason":"jam","stops":3,"seconds":1500,"share":0.75}`}},
+		{"/api/v1/lines/mcb-a/yield", []string{`{"from":"2026-03-01T20:34:56.000Z","to":"2026-03-02T04:34:56.000Z","method":"serial","serials":1000,"passed":930,"fpy":0.93,"rty":0.93`}},
 		{"/api/v1/areas", []string{`[{"id":"assembly","name":{"en":"Assembly","zh":"装配"},"lines":["mcb-a","mcb-b","mcb-c","mcb-d","moulding"]}]`}},
 		{"/api/v1/areas/assembly/oee?by=day", []string{`[{"from":"2026-03-01T23:00:00.000Z","to":"2026-03-02T04:34:56.000Z"`}},
 		{"/api/v1/plant/oee", []string{`[{"from":"2026-03-01T23:00:00.000Z","to":"2026-03-02T04:34:56.000Z"`, `"iso_22400":{"availability":`, `"changeover":{"count":1,`, `"mtbf_s":`, `"small_stop":"2m0s"`}},
@@ -290,7 +293,7 @@ func TestOpenAPI(t *testing.T) {
 		"/api/v1/machines/{machine}/signals": {"machine"}, "/api/v1/machines/{machine}/readings": {"machine", "from", "to", "signal", "points"},
 		"/api/v1/alerts": {"from", "to", "open"}, "/api/v1/alerts/{id}/acknowledge": {"id"}, "/api/v1/gateways": {},
 		"/api/v1/scorecard": {"from", "to"}, "/api/v1/events": {"line", "machine"}, "/api/v1/session": {},
-		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/areas": {}, "/api/v1/areas/{area}/oee": {"area", "from", "to", "by"}, "/api/v1/plant/oee": {"from", "to", "by"}, "/api/v1/machines/{machine}/oee": {"machine", "from", "to", "by"}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
+		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/areas": {}, "/api/v1/lines/{line}/yield": {"line", "from", "to"}, "/api/v1/areas/{area}/oee": {"area", "from", "to", "by"}, "/api/v1/plant/oee": {"from", "to", "by"}, "/api/v1/machines/{machine}/oee": {"machine", "from", "to", "by"}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
 		"/api/v1/recompute": {}, "/api/v1/audit": {"from", "to", "gateway"}, "/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
 	}
 	manual, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))

@@ -40,3 +40,13 @@ func beside(f plant.Figures) plant.Figures {
 	f.ISO, f.Reliability, f.Yield, f.Changes = more.ISO, more.Reliability, more.Yield, more.Changes
 	return f
 }
+
+func (f *fixture) SerialYield(_ context.Context, line string, span plant.Span) (plant.SerialYield, error) {
+	if _, err := find(line); err != nil {
+		return plant.SerialYield{}, err
+	}
+	y := plant.SerialYield{Span: span, Serials: 1000, Passed: 930, Machines: []plant.MachineYield{
+		{Machine: "a-riveting", Serials: 1000, Passed: 950, Repeated: 4}, {Machine: "a-calibration", Serials: 1000, Passed: 980}}}
+	y.Rate()
+	return y, nil
+}

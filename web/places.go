@@ -18,6 +18,12 @@ type Places interface {
 	MachineFigures(ctx context.Context, machine string, span plant.Span, by string) ([]plant.Figures, error)
 }
 
+// Yields gives what passed at the first attempt, by serial number, as far as
+// history has it.
+type Yields interface {
+	SerialYield(ctx context.Context, line string, span plant.Span) (plant.SerialYield, error)
+}
+
 // SplitInput is a span and how to split it.
 type SplitInput struct {
 	SpanInput
@@ -62,6 +68,19 @@ func (s *Server) registerPlaces(api huma.API) {
 				return nil, s.failed(ctx, "compute OEE of the plant", err, nil)
 			}
 			return list(figures), nil
+		})
+	huma.Register(api, get("yield", "/lines/{line}/yield", "Yield of a line by serial number",
+		"First measurements of each serial against the limits of characteristics that have a trigger; a serial that comes again within 24 hours is not counted again. Without from, the last 8 hours; at most 1 day."),
+		func(ctx context.Context, in *LineSpanInput) (*body[plant.SerialYield], error) {
+			span, err := s.lineSpan(in, day/3, day)
+			if err != nil {
+				return nil, err
+			}
+			y, err := s.from.Yields.SerialYield(ctx, in.Line, span)
+			if err != nil {
+				return nil, s.failed(ctx, "read the serials of line "+in.Line, err, s.noLine(in.Line))
+			}
+			return &body[plant.SerialYield]{y}, nil
 		})
 	huma.Register(api, get("machineOEE", "/machines/{machine}/oee", "OEE windows of a machine",
 		"The machine's own time and pieces, in the shifts of its line. Without from and to: its line's running shift up to now, or the last one. At most 400 days, 31 days by hour."),

@@ -97,6 +97,7 @@ type Sources struct {
 	Scorecard  Scorecard
 	Losses     Losses
 	Places     Places
+	Yields     Yields
 	Entries    Entries
 	Quarantine Quarantine
 	Audits     Auditor
@@ -113,7 +114,7 @@ func (s *Sources) missing() []string {
 		nil  bool
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
-		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"places", s.Places == nil}, {"entries", s.Entries == nil},
+		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"places", s.Places == nil}, {"yields", s.Yields == nil}, {"entries", s.Entries == nil},
 		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil}, {"recompute", s.Recompute == nil},
 	} {
 		if x.nil {
