@@ -22,49 +22,58 @@ func (t *Twin) SerialYield(ctx context.Context, id string, span plant.Span) (pla
 		return plant.SerialYield{}, err
 	}
 	y := plant.SerialYield{Span: span, Machines: []plant.MachineYield{}}
-	first := map[string]plant.Time{} // when a serial was first measured on the line
-	failed := map[string]bool{}
+	line := serials{span: span, first: map[string]plant.Time{}, failed: map[string]bool{}}
 	for _, m := range l.machines {
 		for _, s := range m.stations() {
 			rec, err := t.opts.History.Record(ctx, m.cfg.ID, s.signals(), plant.Span{From: span.From.Add(-serialsBefore), To: span.To})
 			if err != nil {
 				return plant.SerialYield{}, fmt.Errorf("serials of %s: %w", m.cfg.ID, err)
 			}
-			row := plant.MachineYield{Machine: m.cfg.ID}
-			seen := map[string]bool{}
-			for _, p := range s.passes(rec.Readings) {
-				before := seen[p.serial]
-				seen[p.serial] = true
-				if at, ok := first[p.serial]; !ok || p.at < at {
-					first[p.serial] = p.at
-				}
-				switch {
-				case !span.Has(p.at):
-				case before:
-					row.Repeated++
-				default:
-					row.Serials++
-					if p.within {
-						row.Passed++
-					} else {
-						failed[p.serial] = true
-					}
-				}
-			}
-			y.Machines = append(y.Machines, row)
+			y.Machines = append(y.Machines, line.machine(m.cfg.ID, s.passes(rec.Readings)))
 		}
 	}
-	for serial, at := range first {
+	for serial, at := range line.first {
 		if !span.Has(at) {
 			continue
 		}
 		y.Serials++
-		if !failed[serial] {
+		if !line.failed[serial] {
 			y.Passed++
 		}
 	}
 	y.Rate()
 	return y, nil
+}
+
+// serials is what became of a line's serials.
+type serials struct {
+	span   plant.Span
+	first  map[string]plant.Time // when each was first measured on the line
+	failed map[string]bool       // at its first measurement by a machine in the span
+}
+
+// machine counts what passed a machine.
+func (l *serials) machine(id string, passes []pass) plant.MachineYield {
+	row := plant.MachineYield{Machine: id}
+	seen := map[string]bool{}
+	for _, p := range passes {
+		before := seen[p.serial]
+		seen[p.serial] = true
+		if at, ok := l.first[p.serial]; !ok || p.at < at {
+			l.first[p.serial] = p.at
+		}
+		switch {
+		case !l.span.Has(p.at):
+		case before:
+			row.Repeated++
+		case p.within:
+			row.Serials, row.Passed = row.Serials+1, row.Passed+1
+		default:
+			row.Serials++
+			l.failed[p.serial] = true
+		}
+	}
+	return row
 }
 
 // station is where serials are measured: the characteristics of a machine with
