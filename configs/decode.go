@@ -201,14 +201,25 @@ func kindName(v reflect.Value) string {
 	return "a whole number"
 }
 
+// joiner is a list of texts that takes a list in place of each.
+type joiner interface{ Join([]string) string }
+
 func (d *decoder) sequence(n *yaml.Node, v reflect.Value, key string) {
 	if n.Kind != yaml.SequenceNode {
 		d.wrong(n, key, found(n), "a list, as in [a, b]")
 		return
 	}
 	s := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	group, groups := v.Interface().(joiner)
 	for i, c := range n.Content {
-		d.value(c, s.Index(i), fmt.Sprintf("%s[%d]", key, i))
+		at := fmt.Sprintf("%s[%d]", key, i)
+		if groups && c.Kind == yaml.SequenceNode {
+			var texts []string
+			d.value(c, reflect.ValueOf(&texts).Elem(), at)
+			s.Index(i).SetString(group.Join(texts))
+			continue
+		}
+		d.value(c, s.Index(i), at)
 	}
 	v.Set(s)
 }

@@ -28,6 +28,13 @@ func (n Name) Or(id string) Name {
 	return n
 }
 
+// Area holds lines.
+type Area struct {
+	ID    string   `json:"id"`
+	Name  Name     `json:"name"`
+	Lines []string `json:"lines"` // ids
+}
+
 // Signal is what a gateway knows of one signal: its name (one type and one
 // unit in a whole site), kind, unit (UCUM or plain), description and, for a
 // counter, its width.

@@ -41,6 +41,8 @@ type Revision struct {
 type Result struct {
 	Revision
 	Window Window `json:"-"`
+	// Switches are those by which the window was counted, where they are told.
+	Switches []SwitchesHeld `json:"-"`
 }
 
 // Timeline is what the machines of a line did in a span.

@@ -22,9 +22,12 @@ type Stop struct {
 // have a loss class: stop (the default), planned_stop or changeover. A stop for
 // a reason counts as of its class.
 type Reason struct {
-	ID       string   `json:"id" yaml:"id"`
-	Name     Name     `json:"name" yaml:"name,omitempty"`
-	Class    Class    `json:"class" yaml:"class,omitempty"`
+	ID    string `json:"id" yaml:"id"`
+	Name  Name   `json:"name" yaml:"name,omitempty"`
+	Class Class  `json:"class" yaml:"class,omitempty"`
+	// Failure tells whether a stop for it is a failure of the machine, which
+	// MTBF and MTTR count. Those of class stop are, unless it is false.
+	Failure  *bool    `json:"failure,omitempty" yaml:"failure,omitempty"`
 	Children []Reason `json:"children,omitempty" yaml:"children,omitempty"`
 }
 

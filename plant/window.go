@@ -74,6 +74,15 @@ type Figures struct {
 	Week    string `json:"week,omitempty"` // ISO 8601, 2026-W10
 	Product string `json:"product,omitempty"`
 	Order   string `json:"order,omitempty"`
+
+	// Switches are those by which the time was counted.
+	Switches []SwitchesHeld `json:"switches,omitempty"`
+
+	// What stands beside OEE, where a request asked for windows.
+	ISO         *ISO22400           `json:"iso_22400,omitempty"`
+	Reliability *ReliabilityFigures `json:"reliability,omitempty"`
+	Yield       *Yield              `json:"yield,omitempty"`
+	Changes     *ChangeoverFigures  `json:"changeover,omitempty"`
 }
 
 // Losses is where all of a window's time went, in seconds. The leaves

@@ -39,16 +39,19 @@ type AreaConfig struct {
 	Lines []LineConfig `yaml:"lines"`
 }
 
-// LineConfig is one production line in series.
+// LineConfig is one production line: machines in series, of which several may
+// stand beside each other.
 type LineConfig struct {
 	ID           string          `yaml:"id"`
 	Name         plant.Name      `yaml:"name,omitempty"`
 	Calendar     string          `yaml:"calendar"`
-	Flow         []string        `yaml:"flow"`       // machines in the order in which pieces pass them
-	Bottleneck   string          `yaml:"bottleneck"` // gives the line's time
+	Flow         Flow            `yaml:"flow"`       // machines in the order in which pieces pass them
+	Bottleneck   string          `yaml:"bottleneck"` // gives the line's time, with those beside it in the flow
 	SmallStop    time.Duration   `yaml:"small_stop,omitempty"`
-	Product      string          `yaml:"product,omitempty"`       // assumed while nothing tells the product
-	BreaksWorked bool            `yaml:"breaks_worked,omitempty"` // count production in breaks, time and pieces
+	Product      string          `yaml:"product,omitempty"`                   // assumed while nothing tells the product
+	BreaksWorked bool            `yaml:"breaks_worked,omitempty"`             // count production in breaks, time and pieces
+	PlannedStops bool            `yaml:"planned_stops_as_schedule,omitempty"` // planned stops other than changeovers are no planned time
+	NoOrder      bool            `yaml:"no_order_as_schedule,omitempty"`      // time without an order is no planned time
 	StartupCount int64           `yaml:"startup_pieces,omitempty"`
 	StartupTime  time.Duration   `yaml:"startup_time,omitempty"`
 	LongStop     time.Duration   `yaml:"long_stop,omitempty"`
@@ -202,22 +205,7 @@ func (k *check) line(key string, l *LineConfig) {
 		k.machine(fmt.Sprintf("%s.machines[%d]", key, i), &l.Machines[i])
 		own[l.Machines[i].ID] = true
 	}
-	if len(l.Flow) == 0 {
-		k.add(key+".flow", "", "the line's machines in the order in which pieces pass them")
-	}
-	seen := map[string]bool{}
-	for i, id := range l.Flow {
-		switch at := fmt.Sprintf("%s.flow[%d]", key, i); {
-		case !own[id]:
-			k.add(at, id, "one of the line's machines: "+list(maps.Keys(own)))
-		case seen[id]:
-			k.add(at, id, "each machine once")
-		}
-		seen[id] = true
-	}
-	if !seen[l.Bottleneck] {
-		k.add(key+".bottleneck", l.Bottleneck, "one of the line's flow: "+strings.Join(l.Flow, ", "))
-	}
+	k.flow(key, l, own)
 }
 
 func (k *check) machine(key string, m *MachineConfig) {

@@ -173,7 +173,13 @@ func (t *Twin) Preview(e plant.Entry) ([]plant.Effect, error) {
 // Results gives what was published or restated at a time or after it, at most
 // so many, in that order.
 func (t *Twin) Results(ctx context.Context, since plant.Time, most int) ([]plant.Result, error) {
-	return t.opts.Ledger.ResultsSince(ctx, since, most)
+	all, err := t.opts.Ledger.ResultsSince(ctx, since, most)
+	for i := range all {
+		if l := t.lineByID[all[i].Line]; l != nil {
+			all[i].Switches = l.held(all[i].Window.Span)
+		}
+	}
+	return all, err
 }
 
 func (t *Twin) effects(e plant.Entry) []plant.Effect {
@@ -205,7 +211,7 @@ func (t *Twin) effects(e plant.Entry) []plant.Effect {
 		look(trial, func(f *plant.Effect, figures *plant.Figures) { f.After = figures })
 		for _, one := range shifts {
 			if !reflect.DeepEqual(one.Before, one.After) {
-				effects = append(effects, *one)
+				effects = append(effects, a.line.counted(trial, one))
 			}
 		}
 	}
@@ -220,7 +226,7 @@ func (l *line) with(cfg *Config, b *book) *line {
 	trial := *l
 	trial.book = new(atomic.Pointer[book])
 	trial.book.Store(b)
-	trial.rules.Ideal = ideals(cfg, l.cfg.Bottleneck, trial.book)
+	trial.bindIdeals(cfg)
 	return &trial
 }
 

@@ -105,6 +105,9 @@ func TestGolden(t *testing.T) {
 	t.Run("D3", goldenD3)
 	t.Run("D5", goldenD5)
 	t.Run("D6", goldenD6)
+	for _, c := range goldenMore {
+		t.Run(c.name, c.run)
+	}
 }
 
 // goldenG1 is the worksheet of oee.com, made by a machine of its own: 480 min

@@ -11,16 +11,18 @@ import (
 
 // line is a line's settings with its machines.
 type line struct {
-	area       string
-	cfg        *LineConfig
-	calendar   *plant.Schedule // as the settings say; shifts gives what holds
-	book       *atomic.Pointer[book]
-	reasons    map[string]plant.Class // that stops may have
-	machines   []*machine             // in the order of flow, then the rest
-	bottleneck *machine
-	last       *machine // of the flow: its good pieces are the line's
-	names      map[string]plant.Name
-	rules      TallyRules
+	area      string
+	cfg       *LineConfig
+	calendar  *plant.Schedule // as the settings say; shifts gives what holds
+	book      *atomic.Pointer[book]
+	reasons   map[string]plant.Class // that stops may have
+	machines  []*machine             // in the order of flow, then the rest
+	steps     []step                 // of the flow
+	neck      step                   // the bottleneck: it gives the line's time
+	ideals    []ideal                // of the bottleneck's machines
+	noFailure map[string]bool        // reasons for which a stop is no failure of the machine
+	names     map[string]plant.Name
+	rules     TallyRules
 
 	published map[plant.Time]published // closed shifts, by start
 	recheck   plant.Time               // from when on figures changed since they were published; 0: nowhere
@@ -53,7 +55,7 @@ type tailed struct {
 }
 
 func newLine(cfg *Config, area string, lc *LineConfig, said *atomic.Pointer[book]) (*line, error) {
-	l := &line{area: area, cfg: lc, book: said, reasons: leaves(cfg.Reasons, map[string]plant.Class{}), names: map[string]plant.Name{}, published: map[plant.Time]published{}}
+	l := &line{area: area, cfg: lc, book: said, reasons: leaves(cfg.Reasons, map[string]plant.Class{}), noFailure: noFailures(cfg.Reasons, map[string]bool{}), names: map[string]plant.Name{}, published: map[plant.Time]published{}}
 	cal := cfg.Calendars[lc.Calendar]
 	var err error
 	if l.calendar, err = cal.Compile(); err != nil {
@@ -68,20 +70,22 @@ func newLine(cfg *Config, area string, lc *LineConfig, said *atomic.Pointer[book
 		delete(byID, id)
 		l.machines = append(l.machines, newMachine(cfg, l, mc))
 		l.names[id] = mc.Name
-		if id == lc.Bottleneck {
-			l.bottleneck = l.machines[len(l.machines)-1]
+	}
+	for _, s := range lc.Flow {
+		ids := machinesOf(s)
+		for _, id := range ids {
+			add(id)
 		}
+		l.steps = append(l.steps, l.machines[len(l.machines)-len(ids):])
 	}
-	for _, id := range lc.Flow {
-		add(id)
-	}
-	l.last = l.machines[len(l.machines)-1]
+	l.neck = l.steps[l.stepOf(lc.Bottleneck)]
 	for i := range lc.Machines {
 		if _, rest := byID[lc.Machines[i].ID]; rest {
 			add(lc.Machines[i].ID)
 		}
 	}
-	l.rules = TallyRules{SmallStop: lc.SmallStop, BreaksWorked: lc.BreaksWorked, Ideal: ideals(cfg, lc.Bottleneck, said)}
+	l.rules = TallyRules{SmallStop: lc.SmallStop, BreaksWorked: lc.BreaksWorked, PlannedStopsAsSchedule: lc.PlannedStops}
+	l.bindIdeals(cfg)
 	return l, nil
 }
 
@@ -129,12 +133,6 @@ func ideals(cfg *Config, machine string, said *atomic.Pointer[book]) func(string
 		c, ok := cycles[product]
 		return c, ok
 	}
-}
-
-// through is how far the line's data is complete: time comes from its
-// bottleneck, pieces from its last machine.
-func (l *line) through() plant.Time {
-	return min(l.bottleneck.track.cp.Through, l.last.track.cp.Through)
 }
 
 // widths takes the counters' widths from what the gateway knows of the

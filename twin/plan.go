@@ -50,9 +50,10 @@ type ruled struct {
 // settings say.
 func (l *line) switchesAt(t plant.Time) (r TallyRules, noOrder bool) {
 	r = l.rules
+	noOrder = l.cfg.NoOrder
 	s, ok := at(l.book.Load().switches[l.cfg.ID], t)
 	if !ok {
-		return r, false
+		return r, noOrder
 	}
 	if s.SmallStop != nil {
 		r.SmallStop = time.Duration(*s.SmallStop)
@@ -63,7 +64,10 @@ func (l *line) switchesAt(t plant.Time) (r TallyRules, noOrder bool) {
 	if s.PlannedStopsAsSchedule != nil {
 		r.PlannedStopsAsSchedule = *s.PlannedStopsAsSchedule
 	}
-	return r, s.NoOrderAsSchedule != nil && *s.NoOrderAsSchedule
+	if s.NoOrderAsSchedule != nil {
+		noOrder = *s.NoOrderAsSchedule
+	}
+	return r, noOrder
 }
 
 // smallStop gives the line's threshold at a time.

@@ -63,52 +63,6 @@ func (t *Twin) pasts(ctx context.Context, l *line, span plant.Span) (source, err
 	}, nil
 }
 
-// Figures gives a line's figures over span, split by "", "hour", "shift",
-// "day" or "product". Splits are cut at span's ends; span is taken as whole
-// minutes, outward. The running window ends at what is known.
-func (t *Twin) Figures(ctx context.Context, id string, span plant.Span, by string) ([]plant.Figures, error) {
-	l, err := t.lineOf(id)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(splits, by) {
-		return nil, fmt.Errorf("split by %q: want hour, shift, day, week, product or order", by)
-	}
-	span = wholeMinutes(span)
-	from, err := t.pasts(ctx, l, span)
-	if err != nil {
-		return nil, err
-	}
-	now := t.now()
-	t.mu.RLock()
-	end := l.known(now, t.cfg.LateAfter)
-	t.mu.RUnlock()
-	switch by {
-	case "product":
-		return l.byMade(from, plant.Span{From: span.From, To: min(span.To, end)}, end, func(p *plant.Pieces) string { return p.Product }, func(f *plant.Figures, v string) { f.Product = v }), nil
-	case "order":
-		return l.byMade(from, plant.Span{From: span.From, To: min(span.To, end)}, end, func(p *plant.Pieces) string { return p.Order }, func(f *plant.Figures, v string) { f.Order = v }), nil
-	}
-	all := []plant.Figures{}
-	for _, p := range l.parts(span, by, t.zone) {
-		counted := plant.Span{From: p.From, To: min(p.To, end)}
-		if counted.Empty() {
-			continue // not begun
-		}
-		w := l.windowFrom(from, counted)
-		f := w.Figures()
-		f.Span, f.Shift, f.Day, f.Week = counted, p.shift, p.day, p.week
-		f.Provisional = p.To > end
-		if p.start != 0 {
-			t.mu.RLock()
-			t.revise(l, p.start, &f)
-			t.mu.RUnlock()
-		}
-		all = append(all, f)
-	}
-	return all, nil
-}
-
 func wholeMinutes(s plant.Span) plant.Span {
 	to := s.To.Floor(time.Minute)
 	if to < s.To {
@@ -120,9 +74,11 @@ func wholeMinutes(s plant.Span) plant.Span {
 // part is one piece of a split.
 type part struct {
 	plant.Span
-	shift, day string
-	week       string     // ISO 8601, 2026-W10
-	start      plant.Time // of the whole shift instance
+	shift, day     string
+	week           string     // ISO 8601, 2026-W10
+	start          plant.Time // of the whole shift instance
+	hour           bool
+	product, order string
 }
 
 func (l *line) parts(span plant.Span, by string, zone *time.Location) []part {
@@ -132,7 +88,7 @@ func (l *line) parts(span plant.Span, by string, zone *time.Location) []part {
 		parts = append(parts, part{Span: span})
 	case "hour":
 		for at := span.From.Floor(time.Hour); at < span.To; at = at.Add(time.Hour) {
-			parts = append(parts, part{Span: plant.Span{From: at, To: at.Add(time.Hour)}.Overlap(span)})
+			parts = append(parts, part{Span: plant.Span{From: at, To: at.Add(time.Hour)}.Overlap(span), hour: true})
 		}
 	case "shift":
 		for _, s := range l.shifts(span) {
@@ -153,60 +109,6 @@ func (l *line) parts(span plant.Span, by string, zone *time.Location) []part {
 		}
 	}
 	return parts
-}
-
-// byMade splits span at the times at which the line went over to another
-// product or order, and sums what belongs to each. A changeover belongs to what
-// follows it.
-func (l *line) byMade(from source, span plant.Span, end plant.Time, what func(*plant.Pieces) string, name func(*plant.Figures, string)) []plant.Figures {
-	past := from(l.bottleneck, span)
-	past.Pieces = l.attributed(past.Pieces)
-	type run struct {
-		what string
-		from plant.Time
-	}
-	var runs []run
-	for _, p := range within(past.Pieces, span) {
-		if n := len(runs); n > 0 && runs[n-1].what == what(&p) {
-			continue
-		}
-		at := p.Minute
-		if len(runs) == 0 {
-			at = span.From
-		}
-		for _, s := range past.Segments {
-			if len(runs) > 0 && s.Class == plant.ClassChangeover && s.From > runs[len(runs)-1].from && s.From < p.Minute.Add(time.Minute) {
-				at = s.From
-			}
-		}
-		runs = append(runs, run{what(&p), at})
-	}
-	if len(runs) == 0 {
-		runs = []run{{"", span.From}}
-	}
-	sums := map[string]*plant.Window{}
-	var order []string
-	for i, r := range runs {
-		to := span.To
-		if i+1 < len(runs) {
-			to = runs[i+1].from
-		}
-		w := sums[r.what]
-		if w == nil {
-			w = &plant.Window{}
-			sums[r.what] = w
-			order = append(order, r.what)
-		}
-		w.Add(l.windowFrom(from, plant.Span{From: max(r.from, span.From), To: to}))
-	}
-	figures := []plant.Figures{}
-	for _, v := range order {
-		f := sums[v].Figures()
-		f.Provisional = span.To >= end
-		name(&f, v)
-		figures = append(figures, f)
-	}
-	return figures
 }
 
 // Timeline gives what each machine of a line did in span, with the calendar

@@ -29,6 +29,9 @@ func (k *check) reasons(key string, nodes []plant.Reason, depth int) {
 				k.add(at+".children", fmt.Sprintf("level %d", depth+1), fmt.Sprintf("at most %d levels", reasonDepth))
 				continue
 			}
+			if r.Failure != nil {
+				k.add(at+".failure", fmt.Sprint(*r.Failure), "nothing here, but at each of its children")
+			}
 			k.reasons(at+".children", r.Children, depth+1)
 			continue
 		}
@@ -38,6 +41,9 @@ func (k *check) reasons(key string, nodes []plant.Reason, depth int) {
 		case plant.ClassStop, plant.ClassPlannedStop, plant.ClassChangeover:
 		default:
 			k.add(at+".class", r.Class.String(), "stop, planned_stop or changeover")
+		}
+		if r.Failure != nil && *r.Failure && r.Class != plant.ClassStop {
+			k.add(at+".failure", "true", "false for a reason of class "+r.Class.String())
 		}
 		k.leaves[r.ID] = r.Class
 	}
@@ -59,6 +65,18 @@ func leaves(nodes []plant.Reason, into map[string]plant.Class) map[string]plant.
 			leaves(r.Children, into)
 		} else {
 			into[r.ID] = r.Class
+		}
+	}
+	return into
+}
+
+// noFailures gives the reasons for which a stop is no failure of the machine.
+func noFailures(nodes []plant.Reason, into map[string]bool) map[string]bool {
+	for i := range nodes {
+		r := &nodes[i]
+		noFailures(r.Children, into)
+		if r.Failure != nil && !*r.Failure {
+			into[r.ID] = true
 		}
 	}
 	return into
@@ -143,26 +161,28 @@ func (t *Twin) Losses(ctx context.Context, id string, span plant.Span) ([]plant.
 	if span.Empty() {
 		return []plant.Loss{}, nil
 	}
-	times := l.classed(l.bottleneck, from(l.bottleneck, span).Segments)
 	sums := map[plant.Loss]*plant.Loss{}
 	var all float64
-	for i := range times {
-		s := &times[i]
-		if !s.Class.Down() && s.Class != plant.ClassChangeover && s.Class != plant.ClassPlannedStop {
-			continue
+	for _, m := range l.neck {
+		times := l.classed(m, from(m, span).Segments)
+		for i := range times {
+			s := &times[i]
+			if !s.Class.Down() && s.Class != plant.ClassChangeover && s.Class != plant.ClassPlannedStop {
+				continue
+			}
+			cost := l.lost(s, span)
+			if cost == 0 {
+				continue
+			}
+			k := l.loss(from, m, s)
+			if sums[k] == nil {
+				sums[k] = &plant.Loss{}
+				*sums[k] = k
+			}
+			sums[k].Stops++
+			sums[k].Seconds += cost
+			all += cost
 		}
-		cost := l.lost(s, span)
-		if cost == 0 {
-			continue
-		}
-		k := l.loss(from, s)
-		if sums[k] == nil {
-			sums[k] = &plant.Loss{}
-			*sums[k] = k
-		}
-		sums[k].Stops++
-		sums[k].Seconds += cost
-		all += cost
 	}
 	losses := []plant.Loss{}
 	for _, v := range sums {
@@ -184,11 +204,11 @@ func (l *line) lost(s *plant.Segment, span plant.Span) float64 {
 	return (w.UnplannedStop + w.PlannedStop + w.SmallStop).Seconds()
 }
 
-// loss tells which kind of loss a stop of the bottleneck is.
-func (l *line) loss(from source, s *plant.Segment) plant.Loss {
-	k := plant.Loss{Class: s.Class, Small: s.Class.Down() && s.Length() < l.smallStop(s.From), Machine: l.bottleneck.cfg.ID}
-	m, stop := l.bottleneck, s
-	if c, at := l.causeAt(from, l.bottleneck, s); c != nil {
+// loss tells which kind of loss a stop of a machine of the bottleneck is.
+func (l *line) loss(from source, neck *machine, s *plant.Segment) plant.Loss {
+	k := plant.Loss{Class: s.Class, Small: s.Class.Down() && s.Length() < l.smallStop(s.From), Machine: neck.cfg.ID}
+	m, stop := neck, s
+	if c, at := l.causeAt(from, neck, s); c != nil {
 		m, stop = c, at
 		k.Machine = c.cfg.ID
 	}
@@ -209,11 +229,11 @@ func (l *line) causeAt(from source, m *machine, s *plant.Segment) (*machine, *pl
 		}
 		return &ss[len(ss)-1]
 	}
-	c := l.cause(m.cfg.ID, s.Class, func(o *machine) (plant.Class, bool) {
+	c := l.cause(m.cfg.ID, s.Class, func(o *machine) stands {
 		if one := last(o); one != nil {
-			return one.Class, true
+			return stands{one.Class, one.From, true}
 		}
-		return plant.ClassUnknown, false
+		return stands{}
 	})
 	if c == nil || c == m {
 		return nil, nil

@@ -3,6 +3,7 @@ package twin
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"linetwin/plant"
@@ -15,6 +16,7 @@ const trendDays = 14
 type scoreInput struct {
 	span     plant.Span
 	total    plant.Window   // all lines
+	passed   plant.Account  // what passed the steps of all lines
 	lines    []plant.Window // by line
 	machines []machineScore
 	alerts   []plant.Alert
@@ -23,9 +25,8 @@ type scoreInput struct {
 type machineScore struct {
 	m       *machine
 	window  plant.Window
-	faults  int64         // stops of the machine itself, at least the threshold long, that ended
-	repair  time.Duration // their time
-	changes int64
+	failed  plant.Reliability
+	changes int64 // changeovers that ended
 	setup   time.Duration
 	first   bool // of its line's flow
 }
@@ -89,16 +90,14 @@ func (t *Twin) scoreInput(sources map[*line]source, span plant.Span, now plant.T
 		in.total.Add(w)
 		for i, m := range l.machines {
 			ms := machineScore{m: m, window: m.windowFrom(from, cut), first: i == 0}
-			for _, s := range l.classed(m, from(m, cut).Segments) {
-				switch {
-				case s.Open || !cut.Has(s.From):
-				case s.Class == plant.ClassStop && s.Length() >= l.smallStop(s.From):
-					ms.faults++
-					ms.repair += s.Length()
-				case s.Class == plant.ClassChangeover:
-					ms.changes++
-					ms.setup += s.Length()
-				}
+			ms.failed = m.failures(from, cut, ms.window.Run)
+			var a plant.Account
+			m.changeovers(from, cut, &a)
+			for _, c := range a.Changeovers {
+				ms.changes, ms.setup = ms.changes+c.Ended, ms.setup+c.Time
+			}
+			if at := l.stepOf(m.cfg.ID); at >= 0 {
+				in.passed.AddStep(plant.StepCount{Line: l.cfg.ID, Place: at + 1, Machines: l.steps[at].ids(), Good: ms.window.Good, Reject: ms.window.Reject})
 			}
 			in.machines = append(in.machines, ms)
 		}
@@ -243,7 +242,7 @@ func productionKPIs() []kpi {
 				var n int64
 				var d time.Duration
 				for _, m := range in.machines {
-					if m.m == m.m.line.bottleneck {
+					if slices.Contains(m.m.line.neck, m.m) {
 						n, d = n+m.changes, d+m.setup
 					}
 				}
@@ -253,15 +252,15 @@ func productionKPIs() []kpi {
 			formula: plant.Name{En: "run time ÷ failures (stops of the machine itself over the threshold), all machines", Zh: "运行时间 ÷ 故障次数（超过阈值的自身停机），全部设备"},
 			missing: plant.Name{En: "no failure in this period", Zh: "该时段没有故障"},
 			value: func(in *scoreInput) (*float64, []plant.Evidence) {
-				run, n, _ := in.failures()
-				return per(run.Hours(), float64(n)), []plant.Evidence{fact("run time", "运行时间", run.Hours(), "h"), fact("failures", "故障次数", float64(n), "")}
+				r := in.failures()
+				return per(r.Operating.Hours(), float64(r.Failures)), []plant.Evidence{fact("run time", "运行时间", r.Operating.Hours(), "h"), fact("failures", "故障次数", float64(r.Failures), "")}
 			}},
 		{id: "mttr", unit: "min", weight: 1, target: 5, lower: true, name: plant.Name{En: "MTTR", Zh: "平均修复时间 (MTTR)"},
 			formula: plant.Name{En: "time of restored failures ÷ their number, all machines", Zh: "已修复故障时间 ÷ 次数，全部设备"},
 			missing: plant.Name{En: "no failure was restored in this period", Zh: "该时段没有已修复的故障"},
 			value: func(in *scoreInput) (*float64, []plant.Evidence) {
-				_, n, repair := in.failures()
-				return per(repair.Minutes(), float64(n)), []plant.Evidence{fact("time", "时间", repair.Minutes(), "min"), fact("failures restored", "已修复故障", float64(n), "")}
+				r := in.failures()
+				return per(r.Restoring.Minutes(), float64(r.Restored)), []plant.Evidence{fact("time", "时间", r.Restoring.Minutes(), "min"), fact("failures restored", "已修复故障", float64(r.Restored), "")}
 			}},
 		{id: "adherence", unit: "%", weight: 1, target: 95, name: plant.Name{En: "Schedule adherence", Zh: "计划达成率"},
 			formula: plant.Name{En: "orders finished as planned ÷ orders planned", Zh: "按计划完成的工单 ÷ 计划工单"},
@@ -272,9 +271,9 @@ func productionKPIs() []kpi {
 	}
 }
 
-func (in *scoreInput) failures() (run time.Duration, n int64, repair time.Duration) {
+func (in *scoreInput) failures() (sum plant.Reliability) {
 	for _, m := range in.machines {
-		run, n, repair = run+m.window.Run, n+m.faults, repair+m.repair
+		sum.Add(m.failed)
 	}
-	return run, n, repair
+	return sum
 }

@@ -2,6 +2,7 @@ package twin
 
 import (
 	"sort"
+	"strings"
 
 	"linetwin/plant"
 )
@@ -62,28 +63,19 @@ func qualityKPIs() []kpi {
 				return percent(g, g+r), []plant.Evidence{fact("good pieces", "合格件数", g, ""), fact("rejected pieces", "不良件数", r, "")}
 			}},
 		{id: "rty", unit: "%", weight: 2, target: 95, name: plant.Name{En: "Rolled throughput yield", Zh: "流通合格率 (RTY)"},
-			formula: plant.Name{En: "product of each machine's good ÷ (good + reject), mean of the lines", Zh: "各设备 合格 ÷（合格 + 不良）之积，产线平均"},
+			formula: plant.Name{En: "product of each step's good ÷ (good + reject); lines weighted with the pieces that they began", Zh: "各工序 合格 ÷（合格 + 不良）之积；各产线按投入件数加权"},
 			missing: plant.Name{En: "no pieces in this period", Zh: "该时段没有产量"},
 			value: func(in *scoreInput) (*float64, []plant.Evidence) {
-				yield := map[*line]float64{}
-				for _, m := range in.machines {
-					total := float64(m.window.Good + m.window.Reject)
-					if total == 0 {
-						continue
-					}
-					if _, ok := yield[m.m.line]; !ok {
-						yield[m.m.line] = 1
-					}
-					yield[m.m.line] *= float64(m.window.Good) / total
-				}
-				var sum float64
+				y := in.passed.Figures().Yield
 				var facts []plant.Evidence
-				for _, l := range sortedLines(yield) {
-					sum += yield[l]
-					v := yield[l] * 100
-					facts = append(facts, plant.Evidence{Name: l.cfg.Name, Value: &v, Unit: "%"})
+				for _, s := range y.Steps {
+					v, name := *s.FPY*100, s.Line+": "+strings.Join(s.Machines, " + ")
+					facts = append(facts, plant.Evidence{Name: plant.Name{En: name, Zh: name}, Value: &v, Unit: "%"})
 				}
-				return percent(sum, float64(len(yield))), facts
+				if y.RTY == nil {
+					return nil, facts
+				}
+				return percent(*y.RTY, 1), facts
 			}},
 		{id: "response", unit: "min", weight: 1, target: 5, lower: true, name: plant.Name{En: "Response time to a quality signal (median)", Zh: "质量信号响应时间（中位数）"},
 			formula: plant.Name{En: "median of acknowledged − fired over quality alerts", Zh: "质量提醒 确认时间 − 触发时间 的中位数"},
@@ -117,15 +109,6 @@ func qualityKPIs() []kpi {
 			plant.Name{En: "rejected pieces × cost of a piece", Zh: "不良件数 × 单件成本"},
 			plant.Name{En: "no costs are entered", Zh: "没有录入成本"}),
 	}
-}
-
-func sortedLines(m map[*line]float64) []*line {
-	var all []*line
-	for l := range m {
-		all = append(all, l)
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].cfg.ID < all[j].cfg.ID })
-	return all
 }
 
 func logisticsKPIs() []kpi {

@@ -25,6 +25,9 @@ type TallyRules struct {
 
 	// Ideal gives the ideal cycle of a product on the machine at a time.
 	Ideal func(product string, at plant.Time) (time.Duration, bool)
+	// IdealOf gives the ideal cycle of pieces; nil: it is Ideal of their product
+	// and minute.
+	IdealOf func(p *plant.Pieces) (time.Duration, bool)
 }
 
 // Tally sums what a machine did in span. Segments are in order and may reach
@@ -49,13 +52,32 @@ func Tally(span plant.Span, segments []plant.Segment, pieces []plant.Pieces, shi
 // rejects those of every machine of the flow, and r.Ideal is the bottleneck's.
 // oee.md 2.
 func TallyLine(span plant.Span, bottleneck []plant.Segment, good []plant.Pieces, rejects [][]plant.Pieces, shifts []plant.ShiftInstance, r TallyRules) plant.Window {
-	t := tallying{r: r, segments: overlapping(bottleneck, span), window: plant.Window{Span: span}}
-	t.time(span, shifts)
-	t.pieces(span, good, shifts, true, false)
+	return TallyFlow(span, []Neck{{bottleneck, r.Ideal}}, good, rejects, shifts, r)
+}
+
+// Neck is one machine of a line's bottleneck.
+type Neck struct {
+	Segments []plant.Segment
+	Ideal    func(product string, at plant.Time) (time.Duration, bool)
+}
+
+// TallyFlow sums what a line did in span whose bottleneck is one machine or
+// several beside each other: their times are added, so that all time of the
+// window is so many times the span's length. Pieces are valued by r.
+func TallyFlow(span plant.Span, necks []Neck, good []plant.Pieces, rejects [][]plant.Pieces, shifts []plant.ShiftInstance, r TallyRules) plant.Window {
+	made := tallying{r: r, window: plant.Window{Span: span}}
+	made.pieces(span, good, shifts, true, false)
 	for _, p := range rejects {
-		t.pieces(span, p, shifts, false, true)
+		made.pieces(span, p, shifts, false, true)
 	}
-	return t.window
+	w := made.window
+	for _, n := range necks {
+		t := tallying{r: r, segments: overlapping(n.Segments, span), window: plant.Window{Span: span}}
+		t.r.Ideal = n.Ideal
+		t.time(span, shifts)
+		w.Add(t.window)
+	}
+	return w
 }
 
 // overlapping gives the segments that overlap span.

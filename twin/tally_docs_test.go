@@ -2,7 +2,9 @@ package twin
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,8 +43,9 @@ func docsShift() (*foldScript, *MachineModel, []plant.ShiftInstance) {
 	return s, m, shift
 }
 
-// TestDocs computes the worked example of docs/oee.md: every figure in the
-// first of three columns has the value in its last one.
+// TestDocs computes the worked examples of docs/oee.md: every figure in the
+// first of three columns has the value in its last one, and no example is
+// without a test.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../docs/oee.md")
 	if err != nil {
@@ -56,20 +59,30 @@ func TestDocs(t *testing.T) {
 	r := TallyReliability(shift[0].Span, segments, shift, rules)
 	mtbf, _ := r.MTBF()
 	mttr, _ := r.MTTR()
-	minutes := func(seconds float64) string { return fmt.Sprintf("%.2f min", seconds/60) }
-	percent := func(x *float64) string { return fmt.Sprintf("%.2f %%", *x*100) }
-	for name, want := range map[string]string{
-		"all time": minutes(w.All().Seconds()), "PPT": minutes(f.PlannedS), "PPTk": minutes(f.KnownS), "run time": minutes(f.RunS),
+	account := plant.Account{Window: w, Reliability: r}
+	for _, s := range segments {
+		if s.Class == plant.ClassChangeover {
+			account.AddChangeover(plant.Changeover{Count: 1, Ended: 1, Time: s.Length()})
+		}
+	}
+	beside := account.Figures()
+	examples := map[string]string{
+		"all time": docsMinutes(w.All().Seconds()), "PPT": docsMinutes(f.PlannedS), "PPTk": docsMinutes(f.KnownS), "run time": docsMinutes(f.RunS),
 		"good": fmt.Sprint(f.Good), "reject": fmt.Sprint(f.Reject), "total": fmt.Sprint(f.Total),
-		"coverage": percent(f.Coverage), "availability": percent(f.Availability), "performance": percent(f.Performance), "quality": percent(f.Quality),
-		"OEE": percent(f.OEE), "OEE low": percent(f.OEELow), "OEE high": percent(f.OEEHigh), "TEEP": percent(f.TEEP),
-		"schedule loss": minutes(f.Losses.Schedule), "unknown": minutes(f.Losses.Unknown), "unplanned stop": minutes(f.Losses.UnplannedStop),
-		"planned stop": minutes(f.Losses.PlannedStop), "small stop": minutes(f.Losses.SmallStop), "reduced speed": minutes(f.Losses.ReducedSpeed),
-		"production reject": minutes(f.Losses.ProductionReject), "startup reject": minutes(f.Losses.StartupReject), "productive": minutes(f.Losses.Productive),
-		"MTBF": minutes(mtbf.Seconds()), "MTTR": minutes(mttr.Seconds()),
-		"ISO availability": percent(iso.Availability), "ISO effectiveness": percent(iso.Effectiveness), "ISO quality ratio": percent(iso.QualityRatio),
-		"ISO OEE index": percent(iso.OEE), "ISO NEE index": percent(iso.NEE),
-	} {
+		"coverage": docsPercent(f.Coverage), "availability": docsPercent(f.Availability), "performance": docsPercent(f.Performance), "quality": docsPercent(f.Quality),
+		"OEE": docsPercent(f.OEE), "OEE low": docsPercent(f.OEELow), "OEE high": docsPercent(f.OEEHigh), "TEEP": docsPercent(f.TEEP),
+		"schedule loss": docsMinutes(f.Losses.Schedule), "unknown": docsMinutes(f.Losses.Unknown), "unplanned stop": docsMinutes(f.Losses.UnplannedStop),
+		"planned stop": docsMinutes(f.Losses.PlannedStop), "small stop": docsMinutes(f.Losses.SmallStop), "reduced speed": docsMinutes(f.Losses.ReducedSpeed),
+		"production reject": docsMinutes(f.Losses.ProductionReject), "startup reject": docsMinutes(f.Losses.StartupReject), "productive": docsMinutes(f.Losses.Productive),
+		"MTBF": docsMinutes(mtbf.Seconds()), "MTTR": docsMinutes(mttr.Seconds()),
+		"ISO availability": docsPercent(iso.Availability), "ISO effectiveness": docsPercent(iso.Effectiveness), "ISO quality ratio": docsPercent(iso.QualityRatio),
+		"ISO OEE index": docsPercent(iso.OEE), "ISO NEE index": docsPercent(iso.NEE),
+		"stops, small stops": fmt.Sprintf("%d, %d", f.Stops, f.SmallStops), "changeovers": fmt.Sprint(f.Changeovers),
+		"inherent availability": docsPercent(r.Availability()), "changeover time": docsMinutes(*beside.Changes.Mean), "count FPY": docsPercent(beside.Yield.FPY),
+	}
+	maps.Copy(examples, docsPlaces(t))
+	maps.Copy(examples, docsSwitched())
+	for name, want := range examples {
 		found := false
 		for line := range strings.Lines(string(text)) {
 			cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
@@ -83,6 +96,13 @@ func TestDocs(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("docs do not have %s (%s)", name, want)
+		}
+	}
+	// Every row that ends in a value is computed here.
+	row := regexp.MustCompile(`(?m)^\| ([^|]+) \| [^|]+ \| [0-9.]+( min| %)? \|$`)
+	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
+		if _, ok := examples[m[1]]; !ok {
+			t.Errorf("no test computes %s", m[1])
 		}
 	}
 }

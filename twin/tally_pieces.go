@@ -45,7 +45,7 @@ func (t *tallying) add(p *plant.Pieces, good, reject, startup int64) {
 	if good == 0 && reject == 0 {
 		return
 	}
-	ideal, ok := t.ideal(p.Product, p.Minute)
+	ideal, ok := t.idealOf(p)
 	if !ok {
 		w.Flags |= plant.FlagNoIdeal
 		return
@@ -53,6 +53,13 @@ func (t *tallying) add(p *plant.Pieces, good, reject, startup int64) {
 	w.IdealGood += time.Duration(good) * ideal
 	w.IdealReject += time.Duration(reject) * ideal
 	w.IdealStartup += time.Duration(startup) * ideal
+}
+
+func (t *tallying) idealOf(p *plant.Pieces) (time.Duration, bool) {
+	if t.r.IdealOf != nil {
+		return t.r.IdealOf(p)
+	}
+	return t.ideal(p.Product, p.Minute)
 }
 
 // scheduled tells whether any instant of a minute is planned. The shifts begin
@@ -79,10 +86,15 @@ func scheduled(minute plant.Time, shifts []plant.ShiftInstance) bool {
 // of span: stops by itself that are no small ones, each with its whole length.
 // oee.md 2.
 func TallyReliability(span plant.Span, segments []plant.Segment, shifts []plant.ShiftInstance, r TallyRules) plant.Reliability {
-	w := Tally(span, segments, nil, shifts, r)
-	sum := plant.Reliability{Operating: w.Run}
-	for _, s := range overlapping(segments, span) {
-		if s.Class != plant.ClassStop || r.small(&s) || !span.Has(s.From) || !plannedAt(s.From, shifts) {
+	sum := tallyFailures(span, overlapping(segments, span), shifts, &r)
+	sum.Operating = Tally(span, segments, nil, shifts, r).Run
+	return sum
+}
+
+func tallyFailures(span plant.Span, segments []plant.Segment, shifts []plant.ShiftInstance, r *TallyRules) (sum plant.Reliability) {
+	for i := range segments {
+		s := &segments[i]
+		if s.Class != plant.ClassStop || r.small(s) || !span.Has(s.From) || !plannedAt(s.From, shifts) {
 			continue
 		}
 		sum.Failures++

@@ -250,7 +250,7 @@ func (t *Twin) Ready() (bool, []string) {
 		case now.Sub(through) > t.cfg.LateAfter:
 			why = append(why, "line "+l.cfg.ID+": no data since "+through.String())
 		default:
-			for _, m := range []*machine{l.bottleneck, l.last} {
+			for _, m := range l.ends() {
 				if n := m.track.cp.Now(); n.Class == plant.ClassUnknown {
 					why = append(why, "line "+l.cfg.ID+": machine "+m.cfg.ID+" is unknown since "+n.Since.String()+": "+n.Why)
 				}

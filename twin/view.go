@@ -41,15 +41,17 @@ func (t *Twin) noticesLocked() []plant.Notice {
 	return all
 }
 
-// todayLocked sums all lines over the running day of the site's zone.
+// todayLocked sums all lines over the running day of the site's zone, as
+// PlantFigures does.
 func (t *Twin) todayLocked(now plant.Time) plant.Figures {
 	day := plant.Span{From: startOfDay(now, t.zone), To: now}
-	var w plant.Window
+	var a plant.Account
 	for _, l := range t.lines {
-		w.Add(l.window(plant.Span{From: day.From, To: l.known(now, t.cfg.LateAfter)}))
+		w := l.window(plant.Span{From: day.From, To: l.known(now, t.cfg.LateAfter)})
+		a.Add(&plant.Account{Window: w, Switches: l.held(day)})
 	}
-	f := w.Figures()
-	f.Span, f.Provisional = day, true
+	f := a.Window.Figures()
+	f.Span, f.Provisional, f.Switches = day, true, a.Switches
 	return f
 }
 
@@ -91,95 +93,6 @@ func live(m *machine, span plant.Span) plant.Past {
 
 // window sums the line over span from what is in memory.
 func (l *line) window(span plant.Span) plant.Window { return l.windowFrom(live, span) }
-
-// windowFrom sums the line over span.
-func (l *line) windowFrom(from source, span plant.Span) plant.Window {
-	if span.Empty() {
-		return plant.Window{Span: span}
-	}
-	rejects := make([][]plant.Pieces, len(l.cfg.Flow))
-	for i, m := range l.machines[:len(l.cfg.Flow)] {
-		rejects[i] = l.attributed(within(from(m, span).Pieces, span))
-	}
-	good := l.attributed(within(from(l.last, span).Pieces, span))
-	times := l.segments(from, span, good)
-	var w plant.Window
-	for _, part := range l.ruledParts(span) {
-		w.Add(TallyLine(part.Span, times, good, rejects, l.plannedShifts(part.Span, part.noOrder), part.TallyRules))
-	}
-	return w
-}
-
-// segments gives the line's time: its bottleneck's segments, but run time in
-// which nobody saw the pieces of the last machine is unknown, and unknown time
-// of the bottleneck knows of the pieces that the last machine made in it.
-// oee.md 3.3.
-func (l *line) segments(from source, span plant.Span, good []plant.Pieces) []plant.Segment {
-	times := l.classed(l.bottleneck, from(l.bottleneck, span).Segments)
-	if l.last == l.bottleneck {
-		return times
-	}
-	counted := from(l.last, span).Segments
-	var seen plant.Spans
-	for _, s := range counted {
-		if s.Class != plant.ClassUnknown {
-			seen.Add(s.Span)
-		}
-	}
-	var out []plant.Segment
-	var known plant.Spans
-	for _, s := range times {
-		switch {
-		case s.Class == plant.ClassRun:
-			out = append(out, l.unseen(s, seen.Holes(s.Span), counted)...)
-		case s.Class != plant.ClassUnknown || s.Pieces > 0:
-			out = append(out, s)
-		default:
-			continue
-		}
-		known.Add(s.Span)
-	}
-	for _, p := range good {
-		for _, h := range known.Holes(plant.Span{From: p.Minute, To: p.Minute.Add(time.Minute)}) {
-			out = append(out, plant.Segment{Machine: l.cfg.Bottleneck, Span: h, Class: plant.ClassUnknown, Pieces: p.Good, Product: p.Product})
-		}
-	}
-	slices.SortFunc(out, func(a, b plant.Segment) int { return cmp.Compare(a.From, b.From) })
-	return out
-}
-
-// unseen cuts the holes, in which the last machine was not seen, out of a
-// segment of run time: they are unknown, with the share of the pieces that its
-// counter showed afterwards.
-func (l *line) unseen(s plant.Segment, holes []plant.Span, counted []plant.Segment) []plant.Segment {
-	if len(holes) == 0 {
-		return []plant.Segment{s}
-	}
-	var out []plant.Segment
-	at := s.From
-	for _, h := range holes {
-		if h.From > at {
-			run := s
-			run.From, run.To = at, h.From
-			out = append(out, run)
-		}
-		gap := plant.Segment{Machine: s.Machine, Span: h, Class: plant.ClassUnknown}
-		for _, c := range counted {
-			if o := c.Overlap(h); c.Pieces > 0 && !o.Empty() {
-				gap.Pieces += int64(float64(c.Pieces) * float64(o.Length()) / float64(c.Length()))
-				gap.Product = c.Product
-			}
-		}
-		out = append(out, gap)
-		at = h.To
-	}
-	if at < s.To {
-		run := s
-		run.From = at
-		out = append(out, run)
-	}
-	return out
-}
 
 // window sums one machine over span from what is in memory.
 func (m *machine) window(span plant.Span) plant.Window { return m.windowFrom(live, span) }
@@ -229,7 +142,7 @@ func (m *machine) segments(span plant.Span) []plant.Segment {
 func (t *Twin) lineLocked(l *line, now plant.Time) plant.LineSnapshot {
 	end := l.known(now, t.cfg.LateAfter)
 	s := plant.LineSnapshot{
-		ID: l.cfg.ID, Area: l.area, Name: l.cfg.Name, Bottleneck: l.cfg.Bottleneck,
+		ID: l.cfg.ID, Area: l.area, Name: l.cfg.Name, Bottleneck: l.cfg.Bottleneck, Bottlenecks: l.neck.ids(), Flow: l.flow(),
 		State: l.state(now, t.cfg.LateAfter), Through: l.through(), Machines: []plant.MachineSnapshot{}, Hours: []plant.HourCount{},
 	}
 	span := plant.Span{From: startOfDay(now, t.zone), To: end}
@@ -243,7 +156,7 @@ func (t *Twin) lineLocked(l *line, now plant.Time) plant.LineSnapshot {
 	}
 	w := l.window(span)
 	s.Figures = w.Figures()
-	s.Figures.Span = span
+	s.Figures.Span, s.Figures.Switches = span, l.held(span)
 	s.Figures.Provisional = true
 	if shift != nil {
 		s.Figures.Shift, s.Figures.Day = shift.Name, shift.Day
@@ -256,10 +169,10 @@ func (t *Twin) lineLocked(l *line, now plant.Time) plant.LineSnapshot {
 	}
 	product := l.product()
 	s.Product = t.productByID(product)
-	if order := l.bottleneck.track.cp.Now().Order; order != "" {
+	if order := l.order(); order != "" {
 		s.Order = &plant.Order{ID: order, Line: l.cfg.ID, Product: product}
 	}
-	ideal, ok := l.rules.Ideal(product, now)
+	ideal, ok := l.pace(now)
 	if shift != nil && ok {
 		s.Target = pieces(l.planned(span), ideal)
 		s.ShiftGoal = pieces(l.planned(shift.Span), ideal)
@@ -322,10 +235,25 @@ func pieces(d, ideal time.Duration) *float64 {
 
 // product gives what the line makes now: what its bottleneck works on.
 func (l *line) product() string {
-	if p := l.bottleneck.track.cp.Now().Product; p != "" {
-		return p
+	for _, m := range l.neck {
+		if p := m.track.cp.Now().Product; p != "" {
+			return p
+		}
 	}
 	return l.cfg.Product
+}
+
+// product gives what the machine makes now.
+func (m *machine) product() string { return cmp.Or(m.track.cp.Now().Product, m.line.cfg.Product) }
+
+// order gives the order that the line's bottleneck tells.
+func (l *line) order() string {
+	for _, m := range l.neck {
+		if o := m.track.cp.Now().Order; o != "" {
+			return o
+		}
+	}
+	return ""
 }
 
 func (t *Twin) productByID(id string) *plant.Product {
@@ -404,16 +332,19 @@ func noData(through plant.Time) string {
 // it. A starved bottleneck leads upstream, a blocked one downstream, to the
 // first machine that stands by itself.
 func (l *line) state(now plant.Time, lateAfter time.Duration) plant.LineState {
-	if late(l.bottleneck, now, lateAfter) {
-		through := l.bottleneck.track.cp.Through
+	of := func(m *machine) stands {
+		n := m.track.cp.Now()
+		return stands{n.Class, n.Since, !late(m, now, lateAfter)}
+	}
+	neck := l.leading(of)
+	if late(neck, now, lateAfter) {
+		through := neck.track.cp.Through
 		return plant.LineState{Class: plant.ClassUnknown, Since: through, Why: noData(through)}
 	}
-	n := l.bottleneck.track.cp.Now()
+	n := neck.track.cp.Now()
 	s := plant.LineState{Class: n.Class, Since: n.Since, Fault: n.Fault, Why: n.Why}
 	s.Small = s.Class.Down() && now.Sub(s.Since) < l.smallStop(now)
-	if cause := l.cause(l.bottleneck.cfg.ID, n.Class, func(m *machine) (plant.Class, bool) {
-		return m.track.cp.Now().Class, !late(m, now, lateAfter)
-	}); cause != nil {
+	if cause := l.cause(neck.cfg.ID, n.Class, of); cause != nil {
 		s.Cause, s.Fault = cause.cfg.ID, cause.track.cp.Now().Fault
 	}
 	if shift, running := l.shiftAt(now); !running || onBreak(shift, now) {
@@ -431,40 +362,6 @@ func onBreak(s *plant.ShiftInstance, at plant.Time) bool {
 		}
 	}
 	return false
-}
-
-// cause walks the flow from a machine of a class: from a starved one upstream,
-// from a blocked one downstream, over machines that only wait themselves. It
-// gives the machine that stands by itself; nil when none is found.
-func (l *line) cause(from string, class plant.Class, classOf func(*machine) (plant.Class, bool)) *machine {
-	step := 0
-	switch class {
-	case plant.ClassStarved:
-		step = -1
-	case plant.ClassBlocked:
-		step = 1
-	case plant.ClassStop, plant.ClassChangeover, plant.ClassPlannedStop:
-		i := slices.Index(l.cfg.Flow, from)
-		if i < 0 {
-			return nil
-		}
-		return l.machines[i]
-	default:
-		return nil
-	}
-	for i := slices.Index(l.cfg.Flow, from) + step; i >= 0 && i < len(l.cfg.Flow); i += step {
-		switch c, known := classOf(l.machines[i]); {
-		case !known || c == plant.ClassUnknown:
-			return nil
-		case c == plant.ClassStop || c == plant.ClassChangeover || c == plant.ClassPlannedStop:
-			return l.machines[i]
-		case c == class:
-			continue
-		default:
-			return nil
-		}
-	}
-	return nil
 }
 
 func severity(s plant.Severity) int {

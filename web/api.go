@@ -35,6 +35,7 @@ func get(id, path, summary, description string) huma.Operation {
 func (s *Server) register(api huma.API) {
 	api.UseMiddleware(known)
 	s.registerLines(api)
+	s.registerPlaces(api)
 	s.registerMachines(api)
 	s.registerAlerts(api)
 	s.registerEntries(api)
@@ -74,8 +75,8 @@ type LineSpanInput struct {
 }
 
 type oeeInput struct {
-	LineSpanInput
-	By string `query:"by" enum:"shift,hour,day,week,product,order" doc:"how to split the span; one window without it"`
+	LineInput
+	SplitInput
 }
 
 func (s *Server) registerLines(api huma.API) {
@@ -141,17 +142,8 @@ func (s *Server) oee(ctx context.Context, in *oeeInput) (*body[[]plant.Figures],
 	if err != nil {
 		return nil, err
 	}
-	var bad faults
-	by := bad.oneOf("by", in.By, "shift", "hour", "day", "week", "product", "order")
-	most := 400 * day
-	if by == "hour" {
-		most = 31 * day
-	}
-	span := line.Figures.Span
-	if in.From != "" || in.To != "" || span.Empty() {
-		span = bad.span(in.SpanInput, s.now(), 8*time.Hour, most)
-	}
-	if err := bad.err(); err != nil {
+	span, by, err := s.split(in.SplitInput, func() plant.Span { return line.Figures.Span })
+	if err != nil {
 		return nil, err
 	}
 	figures, err := s.from.Plant.Figures(ctx, in.Line, span, by)

@@ -31,6 +31,11 @@ func TestProblems(t *testing.T) {
 		{"unknown line of timeline", "GET", "/api/v1/lines/mcb-z/timeline", "", 404, `no line "mcb-z"; ` + lines},
 		{"unknown line of stops", "GET", "/api/v1/lines/mcb-z/stops", "", 404, `no line "mcb-z"; ` + lines},
 		{"unknown line of events", "GET", "/api/v1/events?line=mcb-z", "", 404, `no line "mcb-z"; ` + lines},
+		{"unknown area", "GET", "/api/v1/areas/paint/oee", "", 404, `no area "paint"; there is only assembly`},
+		{"unknown machine of oee", "GET", "/api/v1/machines/x/oee?by=year", "", 404, `no machine "x"; there are: a-assembly, a-welding, a-riveting, a-calibration, a-trip-test, a-packing, b-assembly, b-welding, b-riveting, b-calibration, b-trip-test, b-packing, c-assembly, c-welding, c-riveting, c-calibration, c-trip-test, c-packing, d-assembly, d-welding, d-riveting, d-calibration, d-trip-test, d-packing, press-1, press-2`},
+		{"unknown split of an area", "GET", "/api/v1/areas/assembly/oee?by=month", "", 400, `query.by: found "month", allowed: shift, hour, day, week, product, order`},
+		{"too long by hour of the plant", "GET", "/api/v1/plant/oee?by=hour&from=2026-01-01T00:00:00Z", "", 400,
+			`query.from: found "2026-01-01T00:00:00.000Z", allowed: at most 31 days before to, 2026-03-02T04:34:56.000Z`},
 		{"unknown signal", "GET", "/api/v1/machines/a-riveting/readings?signal=heat", "", 404,
 			`no signal "heat"; there are: temperature, force, good, speed, state, fault, door_closed, pressure, vibration, energy`},
 		{"no signal", "GET", "/api/v1/machines/a-riveting/readings", "", 400,
@@ -125,6 +130,10 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/scorecard", []string{`{"from":"2026-02-23T04:34:56.000Z"`, `"source":"missing"`}},
 		{"/api/v1/session", []string{`{"actions":true}`}},
 		{"/api/v1/lines/mcb-a/losses", []string{`[{"class":"stop","small":false,"machine":"a-riveting","reason":"jam","stops":3,"seconds":1500,"share":0.75}`}},
+		{"/api/v1/areas", []string{`[{"id":"assembly","name":{"en":"Assembly","zh":"装配"},"lines":["mcb-a","mcb-b","mcb-c","mcb-d","moulding"]}]`}},
+		{"/api/v1/areas/assembly/oee?by=day", []string{`[{"from":"2026-03-01T23:00:00.000Z","to":"2026-03-02T04:34:56.000Z"`}},
+		{"/api/v1/plant/oee", []string{`[{"from":"2026-03-01T23:00:00.000Z","to":"2026-03-02T04:34:56.000Z"`, `"iso_22400":{"availability":`, `"changeover":{"count":1,`, `"mtbf_s":`, `"small_stop":"2m0s"`}},
+		{"/api/v1/machines/a-riveting/oee", []string{`[{"from":"2026-03-01T23:00:00.000Z","to":"2026-03-02T04:34:56.000Z"`}},
 		{"/api/v1/reasons", []string{`"id":"technical"`, `"children":[{"id":"jam","name":{"en":"Jam","zh":"卡料"},"class":"stop"}]`}},
 	} {
 		t.Run(c.path, func(t *testing.T) {
@@ -281,7 +290,7 @@ func TestOpenAPI(t *testing.T) {
 		"/api/v1/machines/{machine}/signals": {"machine"}, "/api/v1/machines/{machine}/readings": {"machine", "from", "to", "signal", "points"},
 		"/api/v1/alerts": {"from", "to", "open"}, "/api/v1/alerts/{id}/acknowledge": {"id"}, "/api/v1/gateways": {},
 		"/api/v1/scorecard": {"from", "to"}, "/api/v1/events": {"line", "machine"}, "/api/v1/session": {},
-		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
+		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/areas": {}, "/api/v1/areas/{area}/oee": {"area", "from", "to", "by"}, "/api/v1/plant/oee": {"from", "to", "by"}, "/api/v1/machines/{machine}/oee": {"machine", "from", "to", "by"}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
 		"/api/v1/audit": {"from", "to", "gateway"}, "/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
 	}
 	manual, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))

@@ -119,7 +119,7 @@ func (s *Server) results(ctx context.Context, in *resultsInput) (*body[[]resultB
 		all[i].Revision = results[i].Revision
 		if all[i].Withdrawn = results[i].Window.Span.Empty(); !all[i].Withdrawn {
 			f := results[i].Window.Figures()
-			f.Revision = results[i].Number
+			f.Revision, f.Switches = results[i].Number, results[i].Switches
 			all[i].Figures = &f
 		}
 	}

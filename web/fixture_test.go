@@ -131,7 +131,7 @@ func (f *fixture) line(seed lineSeed, now plant.Time) plant.LineSnapshot {
 	start := shiftStart(now)
 	shift := plant.ShiftInstance{Name: "day", Day: start.Std().Format("2006-01-02"), Span: plant.Span{From: start, To: start.Add(8 * time.Hour)},
 		Breaks: []plant.Span{{From: start.Add(210 * time.Minute), To: start.Add(240 * time.Minute)}}}
-	l := plant.LineSnapshot{ID: seed.id, Area: "assembly", Name: seed.name, Bottleneck: seed.bottleneck,
+	l := plant.LineSnapshot{ID: seed.id, Area: "assembly", Name: seed.name, Bottleneck: seed.bottleneck, Bottlenecks: []string{seed.bottleneck},
 		Through: now.Add(-seed.age), DataAgeMs: ptr(seed.age.Milliseconds())}
 	if seed.pace == 0 {
 		l.State = plant.LineState{Class: plant.ClassNotScheduled, Since: start}
@@ -150,6 +150,7 @@ func (f *fixture) line(seed lineSeed, now plant.Time) plant.LineSnapshot {
 	}
 	for _, m := range seed.machines {
 		l.Machines = append(l.Machines, f.machine(m, seed, now))
+		l.Flow = append(l.Flow, []string{m.id})
 		if m.id == seed.bottleneck && seed.pace > 0 {
 			b := l.Machines[len(l.Machines)-1]
 			l.State = plant.LineState{Class: b.Class, Small: b.Small, Since: b.Since, Cause: seed.cause, Fault: seed.fault, Why: b.Why}
@@ -184,10 +185,11 @@ func figures(span plant.Span, pace float64) plant.Figures {
 	p := math.Min(pace+0.05, 0.99)
 	oee := a * p * q
 	run := known * a
+	held := plant.SwitchesHeld{Span: span, Lines: []string{"mcb-a"}, SmallStop: plant.Length(2 * time.Minute)}
 	return plant.Figures{Span: span, PlannedS: planned, KnownS: known, Coverage: ptr(known / planned), RunS: run,
 		Good: int64(run * p * q / 1.83), Reject: int64(run * p * (1 - q) / 1.83), Total: int64(run * p / 1.83),
 		Availability: &a, Performance: &p, Quality: &q, OEE: &oee, OEELow: ptr(oee * known / planned), OEEHigh: ptr((oee*known + unknown) / planned),
-		TEEP: ptr(oee * 0.9), Provisional: true, Stops: 7, SmallStops: 19, Changeovers: 1, Flags: []string{"counter_reset"},
+		TEEP: ptr(oee * 0.9), Provisional: true, Switches: []plant.SwitchesHeld{held}, Stops: 7, SmallStops: 19, Changeovers: 1, Flags: []string{"counter_reset"},
 		Losses: plant.Losses{Schedule: 1800, Unknown: unknown, UnplannedStop: known * (1 - a) * 0.8, PlannedStop: known * (1 - a) * 0.2, SmallStop: run * (1 - p) * 0.4,
 			ReducedSpeed: run * (1 - p) * 0.6, ProductionReject: run * p * (1 - q) * 0.8, StartupReject: run * p * (1 - q) * 0.2, Productive: run * p * q,
 			Starved: known * (1 - a) * 0.3, Blocked: known * (1 - a) * 0.1, Changeover: known * (1 - a) * 0.2}}

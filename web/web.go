@@ -96,6 +96,7 @@ type Sources struct {
 	Live       Live
 	Scorecard  Scorecard
 	Losses     Losses
+	Places     Places
 	Entries    Entries
 	Quarantine Quarantine
 	Audits     Auditor
@@ -111,7 +112,7 @@ func (s *Sources) missing() []string {
 		nil  bool
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
-		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"entries", s.Entries == nil},
+		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"places", s.Places == nil}, {"entries", s.Entries == nil},
 		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil},
 	} {
 		if x.nil {
