@@ -119,7 +119,7 @@ func (s *Schedule) setDays(c *Calendar) []Fault {
 	}
 	for i, d := range c.Except {
 		if _, err := time.Parse(time.DateOnly, d); err != nil {
-			faults = append(faults, Fault{Key: fmt.Sprintf("except[%d]", i), Found: strconv.Quote(d), Allowed: "a date such as 2026-01-02"})
+			faults = append(faults, dateFault(fmt.Sprintf("except[%d]", i), d))
 		}
 		s.except[d] = true
 	}

@@ -3,6 +3,7 @@ package plant
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -185,8 +186,15 @@ func (o *Overtime) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// strictly takes one JSON value without fields that v does not have.
 func strictly(b []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	return d.Decode(v)
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if d.More() {
+		return errors.New("more than one JSON value")
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package plant
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -57,9 +56,13 @@ const (
 	EntrySwitches   EntryKind = "switches"    // line: Switches
 	EntryOrder      EntryKind = "order"       // id of an order: Order
 	EntryStop       EntryKind = "stop"        // id of a stop: StopSaid
+	EntrySplit      EntryKind = "split"       // id of a stop: SplitSaid
+	EntryMerge      EntryKind = "merge"       // id of the first stop: MergeSaid
+	EntryState      EntryKind = "state"       // machine@start: StateSaid
+	EntryCount      EntryKind = "count"       // machine@minute: CountSaid
 )
 
-var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop}
+var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop, EntrySplit, EntryMerge, EntryState, EntryCount}
 
 // EntryKindNames gives the names of all kinds.
 func EntryKindNames() []string {
@@ -97,6 +100,7 @@ type Effect struct {
 	Shift  Time     `json:"shift"` // its start
 	Before *Figures `json:"before"`
 	After  *Figures `json:"after"`
+	Why    string   `json:"why,omitempty"` // what is different, where a shift was made anew
 }
 
 // Length is a length of time that JSON writes as "1.83s" or "2m".
@@ -140,11 +144,17 @@ func (e *Entry) Check() []Fault {
 	if e.Key == "" || len(e.Key) > 256 {
 		faults = append(faults, Fault{Key: "key", Found: shorten(e.Key), Allowed: "what the entry is about, 1 to 256 characters"})
 	}
-	if len(e.Value) == 0 || e.Undoes != 0 {
+	if e.Undoes != 0 {
 		return faults
 	}
 	if len(e.Value) > MostEntryValue {
 		return append(faults, Fault{Key: "value", Found: fmt.Sprintf("%d bytes", len(e.Value)), Allowed: fmt.Sprintf("at most %d bytes", MostEntryValue)})
+	}
+	if slices.Contains(saidKinds, e.Kind) {
+		return append(faults, e.checkSaid()...)
+	}
+	if len(e.Value) == 0 {
+		return faults
 	}
 	return append(faults, Under("value", e.checkValue())...)
 }
@@ -177,10 +187,7 @@ func (e *Entry) checkValue() []Fault {
 		return faults
 	default:
 		s, faults := Said[StopSaid](e)
-		if len(faults) == 0 && len(s.Comment) > MostEntryText {
-			return []Fault{{Key: "comment", Found: shorten(s.Comment), Allowed: fmt.Sprintf("at most %d characters", MostEntryText)}}
-		}
-		return faults
+		return append(faults, s.check()...)
 	}
 }
 
@@ -210,13 +217,8 @@ func Said[T any](e *Entry) (v T, faults []Fault) {
 	if len(e.Value) == 0 {
 		return v, nil
 	}
-	d := json.NewDecoder(strings.NewReader(string(e.Value)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&v); err != nil {
+	if err := strictly(e.Value, &v); err != nil {
 		return v, []Fault{{Found: shorten(string(e.Value)), Allowed: fmt.Sprintf("the value of %s: %s", e.Kind, strings.TrimPrefix(err.Error(), "json: "))}}
-	}
-	if d.More() {
-		return v, []Fault{{Found: shorten(string(e.Value)), Allowed: "one JSON value"}}
 	}
 	return v, nil
 }

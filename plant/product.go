@@ -74,18 +74,21 @@ const (
 	FlagIndeterminate                   // a stop is still open and shorter than the threshold
 	FlagProductAssumed                  // the line's product was assumed, none was told
 	FlagClock                           // gateway time used in place of a source's wrong clock
+	FlagCorrected                       // somebody corrected states or counts
+	FlagNegative                        // a correction takes away more pieces than were counted
 )
 
 var flagNames = map[Flag]string{
 	FlagReset: "counter_reset", FlagNoOrder: "no_order", FlagNoIdeal: "no_ideal_cycle", FlagBeatsIdeal: "beats_ideal_cycle",
 	FlagInconsistent: "pieces_without_run_time", FlagOvertime: "overtime", FlagInferred: "inferred_run_time",
 	FlagIndeterminate: "open_stop_below_threshold", FlagProductAssumed: "product_assumed", FlagClock: "clock",
+	FlagCorrected: "corrected", FlagNegative: "negative_count",
 }
 
 // Names gives the names of the flags that are set, in a fixed order.
 func (f Flag) Names() []string {
 	var names []string
-	for b := FlagReset; b <= FlagClock; b <<= 1 {
+	for b := FlagReset; b <= FlagNegative; b <<= 1 {
 		if f&b != 0 {
 			names = append(names, flagNames[b])
 		}

@@ -1,6 +1,9 @@
 package plant
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // State is what a machine says it does, in the words of PackML
 // (ISA-TR88.00.02, OPC 30050).
@@ -27,6 +30,12 @@ const (
 	StateClearing     State = "clearing"
 	StateOff          State = "off"
 )
+
+// States gives all states.
+func States() []State {
+	return []State{StateStopped, StateStarting, StateIdle, StateSuspending, StateSuspended, StateUnsuspending, StateExecute, StateStopping, StateAborting,
+		StateAborted, StateHolding, StateHeld, StateUnholding, StateResetting, StateCompleting, StateComplete, StateClearing, StateOff}
+}
 
 // Class is the time class of a machine: what its state means for OEE. Each
 // instant of a machine has exactly one.
@@ -96,4 +105,58 @@ type Segment struct {
 
 	// Open marks the running segment: To is how far it is known, not its end.
 	Open bool `json:"open,omitempty"`
+
+	// Corrected is the ID of the entry by which somebody corrected the class.
+	Corrected uint64 `json:"corrected,omitempty"`
+	// Whole is what the segment is a part of; nil where it is whole itself.
+	Whole *Whole `json:"-"`
 }
+
+// Whole is the event of which a segment is one part, because somebody divided
+// or joined stops, or corrected a part of it.
+type Whole struct {
+	Span                // of the event; where stops are joined, with the run between them
+	Stop  Span          // the stop that was divided; the first of those that were joined
+	Stood time.Duration // how long the event stood: joined stops without the run between them
+	// Judged is by which length it is a small stop or not: the divided stop's, or
+	// that of all the joined ones. Why it stood does not change how long.
+	Judged       time.Duration
+	Open         bool   // it has not ended
+	Fault        string // the first one that was seen in joined stops
+	Split, Merge uint64 // IDs of the entries that made it
+	Said         StopSaid
+	Entry        uint64 // ID of the entry that said so; 0: none
+}
+
+// Origin gives the span of what the segment is, or is a part of.
+func (s *Segment) Origin() Span {
+	if s.Whole != nil {
+		return s.Whole.Span
+	}
+	return s.Span
+}
+
+// Later tells whether the segment goes on with an event that an earlier one
+// began: it is not counted again.
+func (s *Segment) Later() bool { return s.Whole != nil && s.From != s.Whole.From }
+
+// Judged gives the length by which the segment is a small stop or not, and the
+// time whose threshold holds.
+func (s *Segment) Judged() (time.Duration, Time) {
+	if s.Whole != nil {
+		return s.Whole.Judged, s.Whole.Stop.From
+	}
+	return s.Length(), s.From
+}
+
+// Stood gives how long the event lasted that the segment is, or is a part of.
+func (s *Segment) Stood() time.Duration {
+	if s.Whole != nil {
+		return s.Whole.Stood
+	}
+	return s.Length()
+}
+
+// Unended tells whether the event that the segment is, or is a part of, still
+// lasts.
+func (s *Segment) Unended() bool { return s.Open || s.Whole != nil && s.Whole.Open }

@@ -16,6 +16,13 @@ type Stop struct {
 	// Cause names the machine that starved or blocked this one, found by
 	// walking the line's flow; empty where the machine stopped by itself.
 	Cause string `json:"cause,omitempty"`
+
+	Entry  uint64  `json:"entry,omitempty"` // by which somebody gave reason and comment
+	Split  uint64  `json:"split,omitempty"` // entry that divided it: this is a part of Whole
+	Whole  *Span   `json:"whole,omitempty"` // the undivided stop
+	Merge  uint64  `json:"merge,omitempty"` // entry that made one event of Parts
+	Parts  []Span  `json:"parts,omitempty"` // the stops that were joined
+	StoodS float64 `json:"stood_s"`         // how long it stood, in seconds: of joined stops without the run between
 }
 
 // Reason is a node of the tree of reasons, at most three levels deep. Leaves

@@ -62,7 +62,7 @@ func (m *machine) failures(from source, span plant.Span, operating time.Duration
 	segments := m.line.classed(m, from(m, span).Segments)
 	failed := make([]plant.Segment, 0, 8)
 	for i := range segments {
-		if s := &segments[i]; s.Class == plant.ClassStop && !m.line.noFailure[m.line.told(m, s).Reason] {
+		if s := &segments[i]; s.Class == plant.ClassStop && !m.line.noFailure[m.line.reason(m, s)] {
 			failed = append(failed, *s)
 		}
 	}
@@ -86,15 +86,15 @@ func (m *machine) changeovers(from source, span plant.Span, a *plant.Account) {
 	for _, part := range m.line.ruledParts(span) {
 		shifts := m.line.plannedShifts(part.Span, part.noOrder)
 		for _, s := range m.line.classed(m, past.Segments) {
-			if s.Class != plant.ClassChangeover || !part.Has(s.From) || !plannedAt(s.From, shifts) {
+			if s.Class != plant.ClassChangeover || s.Later() || !part.Has(s.From) || !plannedAt(s.From, shifts) {
 				continue
 			}
 			if made == nil {
 				made = m.line.attributed(within(past.Pieces, around(span)))
 			}
 			c := plant.Changeover{From: productBefore(made, s.From), Count: 1}
-			if !s.Open {
-				c.To, c.Ended, c.Time = productAfter(made, s.To), 1, s.Length()
+			if !s.Unended() {
+				c.To, c.Ended, c.Time = productAfter(made, s.To), 1, s.Stood()
 			}
 			a.AddChangeover(c)
 		}

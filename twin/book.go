@@ -3,7 +3,6 @@ package twin
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"linetwin/plant"
@@ -21,6 +20,7 @@ type book struct {
 	switches  map[string][]since[plant.Switches] // by line
 	orders    map[string][]plant.Order           // by line, by start
 	stops     map[string][]saidOf                // by machine, by time
+	amends    map[string]*amendment              // by machine
 }
 
 type cycleKey struct{ product, machine string }
@@ -44,6 +44,7 @@ func newBook(entries []plant.Entry) *book {
 		entries: entries, undone: map[uint64]uint64{},
 		cycles: map[cycleKey][]since[cycle]{}, calendars: map[string][]since[*plant.Schedule]{},
 		switches: map[string][]since[plant.Switches]{}, orders: map[string][]plant.Order{}, stops: map[string][]saidOf{},
+		amends: map[string]*amendment{},
 	}
 	for i := range entries {
 		if u := entries[i].Undoes; u != 0 {
@@ -51,6 +52,7 @@ func newBook(entries []plant.Entry) *book {
 		}
 	}
 	orders := map[string]plant.Order{}
+	last := map[instant]*plant.Entry{}
 	for i := range entries {
 		e := &entries[i]
 		if e.Undoes != 0 || b.undone[e.ID] != 0 {
@@ -71,11 +73,16 @@ func newBook(entries []plant.Entry) *book {
 			}
 		case plant.EntryStop:
 			s, _ := plant.Said[plant.StopSaid](e)
-			if machine, at, ok := cutStop(e.Key); ok {
+			if machine, at, ok := plant.CutAtKey(e.Key); ok {
 				b.stops[machine] = append(b.stops[machine], saidOf{at, e.ID, s})
+			}
+		case plant.EntrySplit, plant.EntryMerge, plant.EntryState, plant.EntryCount:
+			if id, at, ok := plant.CutAtKey(e.Key); ok {
+				last[instant{e.Kind, id, at}] = e
 			}
 		}
 	}
+	b.amend(last)
 	for _, o := range orders {
 		b.orders[o.Line] = append(b.orders[o.Line], o)
 	}
@@ -199,16 +206,6 @@ func (b *book) order(line string, t plant.Time) (plant.Order, bool) {
 		}
 	}
 	return plant.Order{}, false
-}
-
-// cutStop takes the id of a stop apart.
-func cutStop(key string) (machine string, at plant.Time, ok bool) {
-	machine, start, ok := strings.Cut(key, "@")
-	if !ok {
-		return "", 0, false
-	}
-	t, err := time.Parse(time.RFC3339Nano, start)
-	return machine, plant.At(t), err == nil
 }
 
 // cutKey takes the key of an ideal cycle apart.

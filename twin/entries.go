@@ -86,7 +86,7 @@ func (t *Twin) Entries(kind plant.EntryKind, key string) []plant.Entry {
 func (t *Twin) Tell(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 	t.telling.Lock()
 	defer t.telling.Unlock()
-	e, err := t.checked(e)
+	e, err := t.checked(ctx, e)
 	if err != nil {
 		return plant.Entry{}, err
 	}
@@ -94,7 +94,7 @@ func (t *Twin) Tell(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 }
 
 // checked gives an entry as it would be kept.
-func (t *Twin) checked(e plant.Entry) (plant.Entry, error) {
+func (t *Twin) checked(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 	if !t.heard.Load() {
 		return e, fmt.Errorf("%w: the ledger's entries are not read yet", plant.ErrOffline)
 	}
@@ -105,13 +105,22 @@ func (t *Twin) checked(e plant.Entry) (plant.Entry, error) {
 			return e, err
 		}
 		u.By, u.Why, u.Said = e.By, e.Why, e.Said
-		if faults := u.Check(); len(faults) > 0 {
+		e = u
+		if faults := e.Check(); len(faults) > 0 {
 			return e, Refusal(faults)
 		}
-		return u, nil
-	}
-	if faults := t.check(&e); len(faults) > 0 {
+	} else if faults := t.check(&e); len(faults) > 0 {
 		return e, Refusal(faults)
+	}
+	if id, at, ok := plant.CutAtKey(e.Key); ok && saidOfInstants(e.Kind) {
+		e.Key = plant.AtKey(id, at)
+		faults, err := t.checkTold(ctx, &e)
+		if err != nil {
+			return e, err
+		}
+		if len(faults) > 0 {
+			return e, Refusal(faults)
+		}
 	}
 	return e, nil
 }
@@ -162,8 +171,8 @@ func (t *Twin) keep(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 // running shifts in memory whose figures would be others. What follows from
 // folding again (whether a counter's step is believed) is not in it. Errors are
 // as Tell's.
-func (t *Twin) Preview(e plant.Entry) ([]plant.Effect, error) {
-	e, err := t.checked(e)
+func (t *Twin) Preview(ctx context.Context, e plant.Entry) ([]plant.Effect, error) {
+	e, err := t.checked(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -186,9 +195,7 @@ func (t *Twin) effects(e plant.Entry) []plant.Effect {
 	now := t.now()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	before := t.said.Load()
-	e.ID = ^uint64(0) // behind all others
-	after := newBook(append(before.entries[:len(before.entries):len(before.entries)], e))
+	before, after := t.books(e)
 	effects := []plant.Effect{}
 	for _, a := range t.touches(&e, before, after) {
 		span := plant.Span{From: max(a.from, now.Add(-memory)), To: now}
@@ -265,12 +272,13 @@ func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
 				continue
 			}
 			a.from = from
-		case plant.EntryStop:
-			machine, at, _ := cutStop(e.Key)
-			if m := t.machines[machine]; m == nil || m.line != l {
+		case plant.EntryStop, plant.EntrySplit, plant.EntryMerge, plant.EntryState, plant.EntryCount:
+			id, _, _ := plant.CutAtKey(e.Key)
+			m := t.machines[id]
+			if m == nil || m.line != l {
 				continue
 			}
-			a.from = stopFrom(t.machines[machine], at)
+			a.from = t.instantFrom(m, e, before, after)
 		}
 		all = append(all, a)
 	}
@@ -324,15 +332,8 @@ func (t *Twin) check(e *plant.Entry) []plant.Fault {
 		}
 	case plant.EntryOrder:
 		faults = append(faults, t.checkOrder(e)...)
-	case plant.EntryStop:
-		machine, _, ok := cutStop(e.Key)
-		if !ok || t.machines[machine] == nil {
-			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "the id of a stop: machine@time of its start; machines: " + strings.Join(t.machineIDs(), ", ")})
-		}
-		s, _ := plant.Said[plant.StopSaid](e)
-		if known := leaves(t.cfg.Reasons, map[string]plant.Class{}); s.Reason != "" && known[s.Reason] == plant.ClassUnknown {
-			faults = append(faults, plant.Fault{Key: "value.reason", Found: s.Reason, Allowed: "a reason without children: " + list(maps.Keys(known))})
-		}
+	case plant.EntryStop, plant.EntrySplit, plant.EntryMerge, plant.EntryState, plant.EntryCount:
+		faults = append(faults, t.checkInstant(e)...)
 	}
 	return faults
 }

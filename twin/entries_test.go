@@ -3,7 +3,9 @@ package twin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +37,15 @@ func newWorked(t *testing.T) *worked {
 				v["state"] = plant.Integer(6)
 			}
 			w.twin.Batch(s.batch(m, at, v))
+			if d := at.Sub(begin); m == "press" && d >= 3*time.Hour && d < 3*time.Hour+4*time.Minute {
+				// twice held for 90 s, 30 s after each other
+				if d == 3*time.Hour || d == 3*time.Hour+2*time.Minute {
+					w.twin.Batch(s.batch(m, at+1e6, state(11)))
+				}
+				if d == 3*time.Hour+time.Minute || d == 3*time.Hour+3*time.Minute {
+					w.twin.Batch(s.batch(m, at.Add(30*time.Second)+1e6, state(6)))
+				}
+			}
 		}
 	}
 	w.revision(0)
@@ -67,7 +78,7 @@ func (w *worked) revision(n int) plant.Figures {
 func (w *worked) tell(kind plant.EntryKind, key string, from plant.Time, value string) plant.Entry {
 	w.t.Helper()
 	e := plant.Entry{By: "li.wei", Why: "told so", Kind: kind, Key: key, From: from, Value: plant.RawJSON(value)}
-	effects, err := w.twin.Preview(e)
+	effects, err := w.twin.Preview(context.Background(), e)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -123,7 +134,7 @@ func TestEntriesRestate(t *testing.T) {
 		}},
 		{"ideal cycle of what is not made", "C32/press", `{"cycle": "1s"}`, plant.EntryIdealCycle, 0, false, nil},
 		{"threshold of small stops", "line", `{"small_stop": "5m"}`, plant.EntrySwitches, 0, true, func(t *testing.T, before, after plant.Figures) {
-			if before.Losses.UnplannedStop != 180 || after.Losses.UnplannedStop != 0 || after.Losses.SmallStop != 180 || after.Stops != 0 || after.SmallStops != 1 {
+			if before.Losses.UnplannedStop != 180 || after.Losses.UnplannedStop != 0 || after.Losses.SmallStop != 360 || after.Stops != 0 || after.SmallStops != 3 {
 				t.Errorf("stops %+v, were %+v", after.Losses, before.Losses)
 			}
 		}},
@@ -144,6 +155,37 @@ func TestEntriesRestate(t *testing.T) {
 		{"a reason of another class", "press@2026-03-01T23:02:00.000Z", `{"reason": "cleaning"}`, plant.EntryStop, 0, true, func(t *testing.T, before, after plant.Figures) {
 			if after.Losses.UnplannedStop != 0 || after.Losses.PlannedStop != 180 || after.Stops != 0 {
 				t.Errorf("stops %+v, were %+v", after.Losses, before.Losses)
+			}
+		}},
+		{"a stop divided", "press@2026-03-01T23:01:00.000Z", `{"parts": [{"reason": "jam"}, {"from": "2026-03-01T23:01:00Z", "reason": "cleaning"}]}`, plant.EntrySplit, 0, true, func(t *testing.T, before, after plant.Figures) {
+			if after.Losses.UnplannedStop != 60 || after.Losses.PlannedStop != 120 || after.Stops != 1 {
+				t.Errorf("stops %+v, were %+v", after.Losses, before.Losses)
+			}
+		}},
+		{"stops joined", "press@2026-03-02T01:00:30.000Z", `{"to": "press@2026-03-02T01:02:30Z", "reason": "tool"}`, plant.EntryMerge, 0, true, func(t *testing.T, before, after plant.Figures) {
+			// Two stops of 90 s with 30 s of run between: one of 3 minutes, no small ones.
+			if after.Losses.UnplannedStop != before.Losses.UnplannedStop+180 || after.RunS != before.RunS-180 || after.Stops != before.Stops+1 || after.SmallStops != before.SmallStops-2 {
+				t.Errorf("%d stops %+v, were %d %+v", after.Stops, after.Losses, before.Stops, before.Losses)
+			}
+		}},
+		{"a corrected class", "press@2026-03-01T23:00:00.000Z", `{"to": "2026-03-01T23:03:00Z", "class": "run"}`, plant.EntryState, 0, true, func(t *testing.T, before, after plant.Figures) {
+			if after.Losses.UnplannedStop != 0 || after.RunS != before.RunS+180 || after.Stops != 0 || !slices.Contains(after.Flags, "corrected") {
+				t.Errorf("%+v, was %+v", after, before)
+			}
+		}},
+		{"a corrected state", "press@2026-03-01T23:03:00.000Z", `{"to": "2026-03-01T23:04:30Z", "state": "aborted"}`, plant.EntryState, 0, true, func(t *testing.T, before, after plant.Figures) {
+			if after.Losses.UnplannedStop != 270 || after.Stops != 1 {
+				t.Errorf("%+v, was %+v", after, before)
+			}
+		}},
+		{"counts moved", "pack@2026-03-02T00:00:00.000Z", `{"good": -5, "reject": 5}`, plant.EntryCount, 0, true, func(t *testing.T, before, after plant.Figures) {
+			if after.Good != before.Good-5 || after.Reject != 5 || after.Total != before.Total {
+				t.Errorf("%+v, was %+v", after, before)
+			}
+		}},
+		{"counts of a span", "pack@2026-03-02T00:00:00.000Z", `{"good": 100, "replace": true, "to": "2026-03-02T01:00:00Z"}`, plant.EntryCount, 0, true, func(t *testing.T, before, after plant.Figures) {
+			if after.Good != before.Good-1700 {
+				t.Errorf("%d pieces, were %d", after.Good, before.Good)
 			}
 		}},
 	} {
@@ -184,6 +226,10 @@ func TestEntriesRestate(t *testing.T) {
 	}
 }
 
+func said(kind plant.EntryKind, key, value string) plant.Entry {
+	return plant.Entry{Kind: kind, By: "a", Key: key, Value: plant.RawJSON(value)}
+}
+
 // TestEntriesAreChecked: what is wrong is refused with what is allowed, and
 // nothing of it is kept.
 func TestEntriesAreChecked(t *testing.T) {
@@ -196,7 +242,7 @@ func TestEntriesAreChecked(t *testing.T) {
 		e    plant.Entry
 		want string
 	}{
-		{plant.Entry{}, "kind: missing, allowed: ideal_cycle, calendar, switches, order, stop"},
+		{plant.Entry{}, "kind: missing, allowed: ideal_cycle, calendar, switches, order, stop, split, merge, state, count"},
 		{plant.Entry{Kind: "x", By: "a", Key: "k"}, "kind: found x"},
 		{plant.Entry{Kind: plant.EntryStop, Key: "press@x"}, "by: missing"},
 		{plant.Entry{Kind: plant.EntryStop, By: "a"}, "key: missing"},
@@ -212,8 +258,30 @@ func TestEntriesAreChecked(t *testing.T) {
 		{plant.Entry{Kind: plant.EntrySwitches, By: "a", Key: "nobody"}, "key: found nobody, allowed: one of the lines: line"},
 		{plant.Entry{Kind: plant.EntryOrder, By: "a", Key: "1", Value: plant.RawJSON(`{"id": "2", "line": "line", "product": "C16", "quantity": -1}`)}, "value.id: found 2"},
 		{plant.Entry{Kind: plant.EntryOrder, By: "a", Key: "1", Value: plant.RawJSON(`{"id": "1", "line": "nobody", "product": "C16", "quantity": 1}`)}, "value.line: found nobody"},
+		{said(plant.EntrySplit, "press@x", `{}`), "key: found press@x, allowed: an id and a time"},
+		{said(plant.EntrySplit, "nobody@2026-03-01T23:00:00Z", `{"parts": [{}, {"from": "2026-03-01T23:00:01Z"}]}`), "key: found nobody@2026-03-01T23:00:00Z, allowed: the id of a stop"},
+		{said(plant.EntrySplit, "press@2026-03-01T23:00:00Z", `{"parts": [{}]}`), "value.parts: found 1, allowed: 2 to 20 parts"},
+		{said(plant.EntrySplit, "press@2026-03-01T23:00:00Z", `{"parts": [{"from": "2026-03-01T23:00:00Z"}, {"reason": "jam"}]}`), "value.parts[0].from: found 2026-03-01T23:00:00.000Z, allowed: none: the first part begins with the stop; value.parts[1].from: found never, allowed: a time after"},
+		{said(plant.EntrySplit, "press@2026-03-01T23:00:00Z", `{"parts": [{"reason": "technical"}, {"from": "2026-03-01T23:00:01Z"}]}`), "value.parts[0].reason: found technical, allowed: a reason without children: cleaning, jam, tool"},
+		{said(plant.EntrySplit, "press@2026-03-01T23:00:00Z", `{"parts": [{}, {"from": "2026-03-01T23:00:01Z"}]}`), "key: found press@2026-03-01T23:00:00.000Z, allowed: the id of a stop; nothing is known then"},
+		{said(plant.EntryMerge, "press@2026-03-01T23:00:00Z", `{"to": "pack@2026-03-01T23:10:00Z"}`), "value.to: found pack@2026-03-01T23:10:00Z, allowed: the id of a later stop of press"},
+		{said(plant.EntryMerge, "press@2026-03-01T21:00:00Z", `{"to": "press@2026-03-01T21:10:00Z"}`), "key: found press@2026-03-01T21:00:00.000Z, allowed: the id of a stop; nothing is known then; value.to: found press@2026-03-01T21:10:00.000Z"},
+		{said(plant.EntryState, "press@2026-03-01T21:00:00Z", `{"to": "2026-03-01T21:10:00Z"}`), "value.class: missing, allowed: a class or a state, one of both"},
+		{said(plant.EntryState, "press@2026-03-01T21:00:00Z", `{"to": "2026-03-01T21:10:00Z", "class": "not_scheduled"}`), "value.class: found not_scheduled"},
+		{said(plant.EntryState, "press@2026-03-01T21:00:00Z", `{"to": "2026-03-01T21:10:00Z", "state": "broken"}`), "value.state: found broken, allowed: stopped, starting"},
+		{said(plant.EntryState, "press@2026-03-01T21:00:00Z", `{"to": "2026-03-01T21:10:00Z", "state": "off"}`), "value.state: found off, allowed: a state with a class"},
+		{said(plant.EntryState, "press@2026-03-01T21:00:00Z", `{"to": "2026-03-01T21:00:00Z", "class": "run"}`), "value.to: found 2026-03-01T21:00:00.000Z, allowed: a time after the key's"},
+		{said(plant.EntryState, "press@2026-03-01T21:00:00Z", `{"to": "2026-03-01T23:00:00Z", "class": "run"}`), "value.to: found 2026-03-01T23:00:00.000Z, allowed: a time that has passed, now is 2026-03-01T22:00:00.000Z"},
+		{plant.Entry{Kind: plant.EntryState, By: "a", Key: "press@2026-03-01T21:00:00Z", From: begin}, "from: found 2026-03-01T22:00:00.000Z, allowed: null"},
+		{said(plant.EntryCount, "press@2026-03-01T21:00:01Z", `{"good": 0}`), "value.at: found 2026-03-01T21:00:01.000Z, allowed: a key with a whole minute; value.good: found 0, allowed: pieces to add"},
+		{said(plant.EntryCount, "press@2026-03-01T21:00:00Z", `{"good": -1, "replace": true, "to": "2026-03-01T21:10:30Z"}`), "value.to: found 2026-03-01T21:10:30.000Z, allowed: a whole minute after the key's, and at most 31 days; value.good: found -1, allowed: 0 pieces or more"},
+		{said(plant.EntryCount, "press@2026-03-01T23:00:00Z", `{"good": 1}`), "value.to: found 2026-03-01T23:01:00.000Z, allowed: a minute that has begun"},
+		{said(plant.EntryCount, "press@2026-03-01T21:00:00Z", `{"good": -1}`), "value.good: found -1, allowed: at least -0: so many were counted"},
 	} {
 		_, err := r.twin.Tell(context.Background(), c.e)
+		if _, foretold := r.twin.Preview(context.Background(), c.e); fmt.Sprint(foretold) != fmt.Sprint(err) {
+			t.Errorf("%+v: foretold %v, came %v", c.e, foretold, err)
+		}
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %s", c.e, err, c.want)
 		}

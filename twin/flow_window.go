@@ -157,7 +157,7 @@ func (l *line) times(from source, span plant.Span, made map[*machine][]plant.Pie
 		var out []plant.Segment
 		for _, s := range all[i] {
 			switch {
-			case s.Class == plant.ClassRun:
+			case s.Class == plant.ClassRun && s.Corrected == 0: // what somebody saw, was seen
 				parts := e.cut(s, i, len(l.neck))
 				out = append(out, parts...)
 				for _, p := range parts {
@@ -279,7 +279,7 @@ func (e *seenEnd) cut(s plant.Segment, i, n int) []plant.Segment {
 			}
 			told.Add(o)
 			gap.Span, gap.Product = o, c.Product
-			gap.Pieces = evenly(int64(scale(time.Duration(c.Pieces), o.Length(), c.Length())), i, n)
+			gap.Pieces = evenly(int64(scale(time.Duration(c.Pieces), o.Length(), c.Origin().Length())), i, n)
 			out = append(out, gap)
 		}
 		for _, rest := range told.Holes(h) {
@@ -311,11 +311,11 @@ func (e *seenEnd) minutes(made map[*machine][]plant.Pieces) []plant.Pieces {
 			}
 		}
 		for _, s := range e.unknown[i] {
-			part := s.Overlap(e.span)
+			part, whole := s.Overlap(e.span), s.Origin()
 			for at := part.From; at < part.To; {
 				next := min(at.Floor(time.Minute).Add(time.Minute), part.To)
 				all := time.Duration(s.Pieces)
-				n := scale(all, next.Sub(s.From), s.Length()) - scale(all, at.Sub(s.From), s.Length())
+				n := scale(all, next.Sub(whole.From), whole.Length()) - scale(all, at.Sub(whole.From), whole.Length())
 				add(at.Floor(time.Minute), int64(n), s.Product)
 				at = next
 			}

@@ -27,6 +27,21 @@ func (t *Twin) lineOf(id string) (*line, error) {
 // pasts gives what is known of the line's machines in span, from memory and,
 // for what is older, from the ledger. It is the caller's own.
 func (t *Twin) pasts(ctx context.Context, l *line, span plant.Span) (source, error) {
+	for known := span; ; {
+		from, err := t.toldPasts(ctx, l, known)
+		if err != nil {
+			return nil, err
+		}
+		wide := hull(known, l.reach(from, span))
+		if wide == known {
+			return l.amended(from), nil
+		}
+		known = wide
+	}
+}
+
+// toldPasts gives what machines told in span, without what people say of it.
+func (t *Twin) toldPasts(ctx context.Context, l *line, span plant.Span) (source, error) {
 	horizon := t.now().Add(-memory)
 	book := make(map[*machine]plant.Past, len(l.machines))
 	if span.From < horizon {
@@ -129,7 +144,7 @@ func (t *Twin) Timeline(ctx context.Context, id string, span plant.Span) (plant.
 	for _, m := range l.machines {
 		row := plant.MachineTimeline{Machine: m.cfg.ID, Name: m.cfg.Name, Segments: []plant.Segment{}}
 		for _, s := range l.classed(m, from(m, span).Segments) {
-			s.Small = s.Class.Down() && s.Length() < l.smallStop(s.From)
+			s.Small = l.small(&s)
 			row.Segments = append(row.Segments, layCalendar(s, tl.Shifts)...)
 		}
 		tl.Machines = append(tl.Machines, row)
@@ -181,19 +196,18 @@ func (t *Twin) Stops(ctx context.Context, id string, span plant.Span) ([]plant.S
 	}
 	stops := []plant.Stop{}
 	for _, m := range l.machines {
+		events := map[*plant.Whole]bool{}
 		for _, s := range l.classed(m, from(m, span).Segments) {
 			if s.Class == plant.ClassRun || s.Class == plant.ClassUnknown || s.Class == plant.ClassNotScheduled {
 				continue
 			}
-			said := l.told(m, &s)
-			stop := plant.Stop{
-				ID: m.cfg.ID + "@" + s.From.String(), Line: l.cfg.ID, Machine: m.cfg.ID, Span: s.Span, Open: s.Open,
-				Class: s.Class, Small: s.Class.Down() && s.Length() < l.smallStop(s.From), Fault: s.Fault, Reason: said.Reason, Comment: said.Comment,
+			if s.Whole != nil {
+				if events[s.Whole] {
+					continue // another of the stops that were joined
+				}
+				events[s.Whole] = true
 			}
-			if c, _ := l.causeAt(from, m, &s); c != nil {
-				stop.Cause = c.cfg.ID
-			}
-			stops = append(stops, stop)
+			stops = append(stops, l.stop(from, m, &s))
 		}
 	}
 	slices.SortFunc(stops, func(a, b plant.Stop) int {

@@ -93,27 +93,54 @@ type saidOf struct {
 }
 
 // ofStop gives what was said of a stop: the last that was said of any instant
-// of it, so that a stop whose start late data moved keeps its reason.
-func (b *book) ofStop(machine string, stop plant.Span) (said plant.StopSaid, ok bool) {
-	all := b.stops[machine]
-	i, _ := slices.BinarySearchFunc(all, stop.From, func(s saidOf, at plant.Time) int { return cmp.Compare(s.at, at) })
-	var last uint64
-	for ; i < len(all) && all[i].at < max(stop.To, stop.From+1); i++ {
-		if all[i].id > last {
-			last, said, ok = all[i].id, all[i].StopSaid, true
+// of it, so that a stop whose start late data moved keeps its reason. The ID is
+// that of the entry; 0: nothing was said.
+func (b *book) ofStop(machine string, stop plant.Span) (said plant.StopSaid, id uint64) {
+	for _, s := range b.ofSpan(machine, stop) {
+		if s.id > id {
+			id, said = s.id, s.StopSaid
 		}
 	}
-	return said, ok
+	return said, id
+}
+
+// ofSpan gives all that was said of instants of a span, and of its start.
+func (b *book) ofSpan(machine string, span plant.Span) []saidOf {
+	all := b.stops[machine]
+	i, _ := slices.BinarySearchFunc(all, span.From, func(s saidOf, at plant.Time) int { return cmp.Compare(s.at, at) })
+	j, _ := slices.BinarySearchFunc(all, max(span.To, span.From+1), func(s saidOf, at plant.Time) int { return cmp.Compare(s.at, at) })
+	return all[i:j]
 }
 
 // told gives a stop's reason and comment: what somebody said, else what the
-// machine's fault means, else nothing, which is "unassigned".
-func (l *line) told(m *machine, s *plant.Segment) plant.StopSaid {
-	said, _ := l.book.Load().ofStop(m.cfg.ID, s.Span)
-	if said.Reason == "" && s.Fault != "" {
-		said.Reason = m.cfg.Faults[s.Fault]
+// machine's fault means, else nothing, which is "unassigned". The ID is that of
+// the entry that said it, or 0.
+func (l *line) told(m *machine, s *plant.Segment) (said plant.StopSaid, id uint64) {
+	fault := s.Fault
+	switch w := s.Whole; {
+	case w != nil && w.Merge != 0:
+		said, id, fault = w.Said, w.Entry, w.Fault
+	case w != nil && w.Split != 0:
+		said, id = w.Said, w.Entry
+	default:
+		said, id = l.book.Load().ofStop(m.cfg.ID, s.Span)
 	}
-	return said
+	if said.Reason == "" && fault != "" {
+		said.Reason = m.cfg.Faults[fault]
+	}
+	return said, id
+}
+
+// reason gives a stop's reason.
+func (l *line) reason(m *machine, s *plant.Segment) string {
+	said, _ := l.told(m, s)
+	return said.Reason
+}
+
+// small tells whether a stop is a small one.
+func (l *line) small(s *plant.Segment) bool {
+	length, began := s.Judged()
+	return s.Class.Down() && length < l.smallStop(began)
 }
 
 // classed gives a machine's segments with each stop that has a reason in the
@@ -128,7 +155,7 @@ func (l *line) classed(m *machine, segments []plant.Segment) []plant.Segment {
 		if s.Class != plant.ClassStop {
 			continue
 		}
-		class, ok := l.reasons[l.told(m, s).Reason]
+		class, ok := l.reasons[l.reason(m, s)]
 		if !ok || class == s.Class {
 			continue
 		}
@@ -162,6 +189,7 @@ func (t *Twin) Losses(ctx context.Context, id string, span plant.Span) ([]plant.
 		return []plant.Loss{}, nil
 	}
 	sums := map[plant.Loss]*plant.Loss{}
+	events := map[*plant.Whole]bool{} // that were counted: joined stops are one
 	var all float64
 	for _, m := range l.neck {
 		times := l.classed(m, from(m, span).Segments)
@@ -179,7 +207,12 @@ func (t *Twin) Losses(ctx context.Context, id string, span plant.Span) ([]plant.
 				sums[k] = &plant.Loss{}
 				*sums[k] = k
 			}
-			sums[k].Stops++
+			if s.Whole == nil || !events[s.Whole] {
+				sums[k].Stops++
+			}
+			if s.Whole != nil {
+				events[s.Whole] = true
+			}
 			sums[k].Seconds += cost
 			all += cost
 		}
@@ -206,13 +239,13 @@ func (l *line) lost(s *plant.Segment, span plant.Span) float64 {
 
 // loss tells which kind of loss a stop of a machine of the bottleneck is.
 func (l *line) loss(from source, neck *machine, s *plant.Segment) plant.Loss {
-	k := plant.Loss{Class: s.Class, Small: s.Class.Down() && s.Length() < l.smallStop(s.From), Machine: neck.cfg.ID}
+	k := plant.Loss{Class: s.Class, Small: l.small(s), Machine: neck.cfg.ID}
 	m, stop := neck, s
 	if c, at := l.causeAt(from, neck, s); c != nil {
 		m, stop = c, at
 		k.Machine = c.cfg.ID
 	}
-	if k.Reason = l.told(m, stop).Reason; k.Reason == "" {
+	if k.Reason = l.reason(m, stop); k.Reason == "" {
 		k.Fault = stop.Fault
 	}
 	return k

@@ -144,7 +144,7 @@ func (t *tallying) planned(span plant.Span) {
 		}
 		t.window.Unknown += part.From.Sub(at)
 		t.segment(s, part)
-		if span.Has(s.From) {
+		if span.Has(s.From) && !s.Later() {
 			t.start(s)
 		}
 		at = part.To
@@ -155,6 +155,9 @@ func (t *tallying) planned(span plant.Span) {
 // segment puts the part of a segment that is planned into its leaf.
 func (t *tallying) segment(s *plant.Segment, part plant.Span) {
 	w, d := &t.window, part.Length()
+	if s.Corrected != 0 {
+		w.Flags |= plant.FlagCorrected
+	}
 	switch s.Class {
 	case plant.ClassRun:
 		w.Run += d
@@ -162,7 +165,7 @@ func (t *tallying) segment(s *plant.Segment, part plant.Span) {
 		if t.small(s) {
 			w.Run += d
 			w.SmallStop += d
-			if s.Open {
+			if s.Unended() {
 				w.Flags |= plant.FlagIndeterminate
 			}
 		} else {
@@ -199,10 +202,11 @@ func (t *tallying) segment(s *plant.Segment, part plant.Span) {
 func (t *tallying) small(s *plant.Segment) bool { return t.r.small(s) }
 
 func (r *TallyRules) small(s *plant.Segment) bool {
+	length, began := s.Judged()
 	if r.SmallStopAt != nil {
-		return s.Length() < r.SmallStopAt(s.From)
+		return length < r.SmallStopAt(began)
 	}
-	return s.Length() < r.SmallStop
+	return length < r.SmallStop
 }
 
 // start counts an event that begins in planned time of the span.
@@ -222,11 +226,12 @@ func (t *tallying) start(s *plant.Segment) {
 // segment: of the whole segment min(length, pieces x ideal), spread evenly, and
 // rounded so that the parts of any split add up to the whole. oee.md 3.3.
 func (t *tallying) inferred(s *plant.Segment, part plant.Span) time.Duration {
-	length := s.Length()
+	whole := s.Origin()
+	length := whole.Length()
 	if s.Pieces <= 0 || length <= 0 {
 		return 0
 	}
-	ideal, ok := t.ideal(s.Product, s.From)
+	ideal, ok := t.ideal(s.Product, whole.From)
 	if !ok {
 		return 0
 	}
@@ -234,7 +239,7 @@ func (t *tallying) inferred(s *plant.Segment, part plant.Span) time.Duration {
 	if high, low := bits.Mul64(uint64(s.Pieces), uint64(ideal)); high == 0 && low < uint64(length) {
 		all = time.Duration(low)
 	}
-	return scale(all, part.To.Sub(s.From), length) - scale(all, part.From.Sub(s.From), length)
+	return scale(all, part.To.Sub(whole.From), length) - scale(all, part.From.Sub(whole.From), length)
 }
 
 // scale gives floor(a x b / c) for 0 <= a, b <= c, c > 0.

@@ -94,16 +94,16 @@ func TallyReliability(span plant.Span, segments []plant.Segment, shifts []plant.
 func tallyFailures(span plant.Span, segments []plant.Segment, shifts []plant.ShiftInstance, r *TallyRules) (sum plant.Reliability) {
 	for i := range segments {
 		s := &segments[i]
-		if s.Class != plant.ClassStop || r.small(s) || !span.Has(s.From) || !plannedAt(s.From, shifts) {
+		if s.Class != plant.ClassStop || r.small(s) || s.Later() || !span.Has(s.From) || !plannedAt(s.From, shifts) {
 			continue
 		}
 		sum.Failures++
-		if s.Open {
-			sum.Open += s.Length()
+		if s.Unended() {
+			sum.Open += s.Stood()
 			continue
 		}
 		sum.Restored++
-		sum.Restoring += s.Length()
+		sum.Restoring += s.Stood()
 	}
 	return sum
 }

@@ -70,6 +70,7 @@ func (k *track) apply(readings []plant.Reading, claim plant.Span) bool {
 	// as with OPC UA notifications: screens need not wait for the claim. Should
 	// an earlier one follow, it is late and the machine is folded again.
 	to := claim.To
+	k.pending = slices.Grow(k.pending, len(readings))
 	for i := range readings {
 		r := &readings[i]
 		if r.Time < k.cp.Through {

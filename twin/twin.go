@@ -37,6 +37,8 @@ type Progress interface {
 	Past(ctx context.Context, machine string, span plant.Span) (plant.Past, error)
 	// Checkpoint gives the newest checkpoint at or before at; nil for none.
 	Checkpoint(ctx context.Context, machine string, at plant.Time) ([]byte, plant.Time, error)
+	// Rewrite replaces past stretches, all of them or, with an error, none.
+	Rewrite(ctx context.Context, w []plant.Rewrite) error
 }
 
 // Alarms keeps alerts.
@@ -98,6 +100,8 @@ type Twin struct {
 	heard   atomic.Bool // said is what the ledger has
 	telling sync.Mutex  // held while an entry is checked and appended
 
+	recomputing chan struct{} // has an element while Recompute works
+
 	mu        sync.RWMutex
 	lines     []*line
 	lineByID  map[string]*line
@@ -128,7 +132,7 @@ func New(cfg Config, opts Options) (*Twin, error) {
 		reports:  make(chan plant.CountReport, reportsQueued),
 		lineByID: map[string]*line{}, machines: map[string]*machine{}, gateways: map[gatewayKey]*gateway{},
 		signals: map[string]map[string]*signalNow{}, notices: map[string]*plant.Notice{}, types: map[plant.Signal]bool{}, standings: map[string]*standing{},
-		who: identities{by: map[gatewayKey]kept{}}, tellers: map[string]*teller{},
+		who: identities{by: map[gatewayKey]kept{}}, tellers: map[string]*teller{}, recomputing: make(chan struct{}, 1),
 	}
 	t.said.Store(newBook(nil))
 	for ai := range cfg.Areas {

@@ -72,6 +72,8 @@ type rig struct {
 
 	elapsed func() time.Duration // nil: nothing looks for steps of the clock
 
+	settings func(*twin.Config) // changes them before a start; nil: not
+
 	mu  sync.Mutex
 	now plant.Time
 	ack plant.Acknowledgement
@@ -163,7 +165,11 @@ func (r *rig) start() {
 	}
 	r.history = &faultyHistory{History: h}
 	r.books = &faultyBooks{rig: r}
-	if r.twin, err = twin.New(siteConfig(r.t), twin.Options{History: r.history, Ledger: deafLedger{r.ledger, &r.deaf}, Books: r.books, Counter: h, Log: log, Clock: r.clock, Elapsed: r.elapsed}); err != nil {
+	site := siteConfig(r.t)
+	if r.settings != nil {
+		r.settings(&site)
+	}
+	if r.twin, err = twin.New(site, twin.Options{History: r.history, Ledger: deafLedger{r.ledger, &r.deaf}, Books: r.books, Counter: h, Log: log, Clock: r.clock, Elapsed: r.elapsed}); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -83,7 +83,8 @@ func (l *line) known(now plant.Time, late time.Duration) plant.Time {
 	return max(l.through(), now.Add(-late))
 }
 
-// source gives what is known of a machine in a span.
+// source gives what is known of a machine in a span, with what people said laid
+// over it (amended), but for live.
 type source func(m *machine, span plant.Span) plant.Past
 
 // live is the source of what is in memory; the twin's lock must be held.
@@ -92,10 +93,12 @@ func live(m *machine, span plant.Span) plant.Past {
 }
 
 // window sums the line over span from what is in memory.
-func (l *line) window(span plant.Span) plant.Window { return l.windowFrom(live, span) }
+func (l *line) window(span plant.Span) plant.Window { return l.windowFrom(l.amended(live), span) }
 
 // window sums one machine over span from what is in memory.
-func (m *machine) window(span plant.Span) plant.Window { return m.windowFrom(live, span) }
+func (m *machine) window(span plant.Span) plant.Window {
+	return m.windowFrom(m.line.amended(live), span)
+}
 
 // windowFrom sums one machine over span.
 func (m *machine) windowFrom(from source, span plant.Span) plant.Window {
@@ -123,17 +126,19 @@ func within(ps []plant.Pieces, span plant.Span) []plant.Pieces {
 
 // segments gives the machine's segments that overlap span, the running one
 // included.
-func (m *machine) segments(span plant.Span) []plant.Segment {
-	ss := m.track.past.Segments
+func (m *machine) segments(span plant.Span) []plant.Segment { return m.track.segments(span) }
+
+func (k *track) segments(span plant.Span) []plant.Segment {
+	ss := k.past.Segments
 	i := sort.Search(len(ss), func(i int) bool { return ss[i].To > span.From })
 	j := sort.Search(len(ss), func(j int) bool { return ss[j].From >= span.To })
 	ss = ss[i:max(i, j):max(i, j)]
-	for _, s := range m.track.cp.Held() {
+	for _, s := range k.cp.Held() {
 		if !s.Overlap(span).Empty() {
 			ss = append(ss, s)
 		}
 	}
-	if open, ok := m.track.cp.Segment(); ok && open.From < span.To && open.To > span.From {
+	if open, ok := k.cp.Segment(); ok && open.From < span.To && open.To > span.From {
 		ss = append(ss, open)
 	}
 	return ss

@@ -42,6 +42,7 @@ func (s *Server) register(api huma.API) {
 	s.registerEvents(api)
 	s.registerQuarantine(api)
 	s.registerAudit(api)
+	s.registerRecompute(api)
 
 	huma.Register(api, get("gateways", "/gateways", "Gateways and their devices", "Link, data age, buffer, lag and clock of each gateway that was ever seen."),
 		func(context.Context, *struct{}) (*body[[]plant.GatewayLive], error) {

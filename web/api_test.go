@@ -291,7 +291,7 @@ func TestOpenAPI(t *testing.T) {
 		"/api/v1/alerts": {"from", "to", "open"}, "/api/v1/alerts/{id}/acknowledge": {"id"}, "/api/v1/gateways": {},
 		"/api/v1/scorecard": {"from", "to"}, "/api/v1/events": {"line", "machine"}, "/api/v1/session": {},
 		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/areas": {}, "/api/v1/areas/{area}/oee": {"area", "from", "to", "by"}, "/api/v1/plant/oee": {"from", "to", "by"}, "/api/v1/machines/{machine}/oee": {"machine", "from", "to", "by"}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
-		"/api/v1/audit": {"from", "to", "gateway"}, "/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
+		"/api/v1/recompute": {}, "/api/v1/audit": {"from", "to", "gateway"}, "/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
 	}
 	manual, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
 	if err != nil {

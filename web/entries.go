@@ -12,7 +12,7 @@ import (
 
 // entryBody is what a client says.
 type entryBody struct {
-	Kind   plant.EntryKind `json:"kind,omitempty" doc:"ideal_cycle, calendar, switches, order or stop"`
+	Kind   plant.EntryKind `json:"kind,omitempty" doc:"what is said; see docs/api.md"`
 	Key    string          `json:"key,omitempty" doc:"what it is about"`
 	From   plant.Time      `json:"from,omitempty" doc:"since when it is so, a whole minute; null or left out: always"`
 	Value  plant.RawJSON   `json:"value,omitempty"`
@@ -65,7 +65,7 @@ func (s *Server) registerEntries(api huma.API) {
 		})
 	huma.Register(api, s.action("preview", "/entries/preview", "What an entry would change", "Gives the shifts of the last 8 days whose figures would be others, as they are and as they would be. Nothing is kept."),
 		func(ctx context.Context, in *entryInput) (*body[[]plant.Effect], error) {
-			effects, err := s.from.Entries.Preview(in.Body.entry())
+			effects, err := s.from.Entries.Preview(ctx, in.Body.entry())
 			if err != nil {
 				return nil, s.refused(ctx, "preview the entry", err)
 			}

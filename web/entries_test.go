@@ -53,7 +53,7 @@ func (f *fixture) Tell(_ context.Context, e plant.Entry) (plant.Entry, error) {
 	return e, nil
 }
 
-func (f *fixture) Preview(e plant.Entry) ([]plant.Effect, error) {
+func (f *fixture) Preview(_ context.Context, e plant.Entry) ([]plant.Effect, error) {
 	if faults := e.Check(); len(faults) > 0 {
 		return nil, wrong(faults)
 	}

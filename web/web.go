@@ -63,7 +63,7 @@ type Entries interface {
 	// undo of nothing.
 	Tell(ctx context.Context, e plant.Entry) (plant.Entry, error)
 	// Preview tells what an entry would change; errors are as Tell's.
-	Preview(e plant.Entry) ([]plant.Effect, error)
+	Preview(ctx context.Context, e plant.Entry) ([]plant.Effect, error)
 	// Results gives what was published or restated at a time or after it.
 	Results(ctx context.Context, since plant.Time, most int) ([]plant.Result, error)
 }
@@ -100,6 +100,7 @@ type Sources struct {
 	Entries    Entries
 	Quarantine Quarantine
 	Audits     Auditor
+	Recompute  Recomputer
 	Metrics    http.Handler
 	Ready      func() (ok bool, why []string) // why names what is not ready
 }
@@ -113,7 +114,7 @@ func (s *Sources) missing() []string {
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
 		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"places", s.Places == nil}, {"entries", s.Entries == nil},
-		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil},
+		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil}, {"recompute", s.Recompute == nil},
 	} {
 		if x.nil {
 			names = append(names, x.name)

@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.PersistentFlags().StringVar(&app.logLevel, "log", "info", "log level: debug, info, warn or error")
 	root.PersistentFlags().StringVar(&app.logFormat, "log-format", "text", "log format: text or json")
 	root.AddCommand(app.demo(), app.gateway(), app.twin(), app.simulate(), app.check(), app.probe(), app.browse(),
-		app.signals(), app.profiles(), app.trust(), app.quarantine(), app.audit(), app.version())
+		app.signals(), app.profiles(), app.trust(), app.quarantine(), app.audit(), app.recompute(), app.version())
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {

@@ -62,23 +62,31 @@ func saveProgress(ctx context.Context, tx *sql.Tx, p *plant.Progress) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM pieces WHERE machine = ? AND minute >= ?", p.Machine, minute); err != nil {
 		return err
 	}
-	for i := range p.Segments {
-		s := &p.Segments[i]
+	if err := insertPast(ctx, tx, p.Machine, p.Segments, p.Pieces); err != nil {
+		return err
+	}
+	return saveCheckpoint(ctx, tx, p)
+}
+
+// insertPast adds what a machine did.
+func insertPast(ctx context.Context, tx *sql.Tx, machine string, segments []plant.Segment, pieces []plant.Pieces) error {
+	for i := range segments {
+		s := &segments[i]
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO segments (machine, start, stop, class, state, fault, pieces, product, open) VALUES (?,?,?,?,?,?,?,?,?)",
-			p.Machine, s.From, s.To, s.Class.String(), s.State, s.Fault, s.Pieces, s.Product, s.Open)
+			machine, s.From, s.To, s.Class.String(), s.State, s.Fault, s.Pieces, s.Product, s.Open)
 		if err != nil {
 			return fmt.Errorf("segment at %s: %w", s.From, err)
 		}
 	}
-	for i := range p.Pieces {
-		c := &p.Pieces[i]
+	for i := range pieces {
+		c := &pieces[i]
 		_, err := tx.ExecContext(ctx, `INSERT INTO pieces (machine, minute, product, "order", good, reject, startup, resets, flags) VALUES (?,?,?,?,?,?,?,?,?)`,
-			p.Machine, c.Minute, c.Product, c.Order, c.Good, c.Reject, c.Startup, c.Resets, c.Flags)
+			machine, c.Minute, c.Product, c.Order, c.Good, c.Reject, c.Startup, c.Resets, c.Flags)
 		if err != nil {
 			return fmt.Errorf("pieces at %s: %w", c.Minute, err)
 		}
 	}
-	return saveCheckpoint(ctx, tx, p)
+	return nil
 }
 
 func saveCheckpoint(ctx context.Context, tx *sql.Tx, p *plant.Progress) error {

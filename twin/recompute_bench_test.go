@@ -1,0 +1,115 @@
+package twin_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"linetwin/connectors/sqlite"
+	"linetwin/plant"
+	"linetwin/twin"
+)
+
+// benchPlant is a line of ten machines whose counters move every 3.15 s, which
+// is about 100 million readings a year.
+const (
+	benchMachines = 10
+	benchStep     = 3150 * time.Millisecond
+)
+
+// BenchmarkRecompute makes the shifts of a line of ten machines anew from the
+// embedded history: of 2 days, or of LINETWIN_RECOMPUTE_DAYS.
+func BenchmarkRecompute(b *testing.B) {
+	days := 2
+	if n, err := strconv.Atoi(os.Getenv("LINETWIN_RECOMPUTE_DAYS")); err == nil {
+		days = n
+	}
+	ctx, dir := context.Background(), b.TempDir()
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	history := sqlite.HistoryConfig{Folder: dir, Sync: "normal"}
+	history.Check()
+	h, err := sqlite.OpenHistory(ctx, history, log)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	ledger, err := sqlite.OpenLedger(ctx, dir+"/ledger.db")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ledger.Close()
+	readings := benchHistory(b, h, days)
+	cfg := siteConfig(b)
+	line := &cfg.Areas[0].Lines[0]
+	line.Machines, line.Flow = nil, nil
+	for i := range benchMachines {
+		id := fmt.Sprintf("m%d", i)
+		line.Flow = append(line.Flow, id)
+		line.Machines = append(line.Machines, twin.MachineConfig{ID: id, Roles: map[plant.Role]string{plant.RoleState: "state", plant.RoleGood: "good", plant.RoleReject: "reject"}})
+	}
+	line.Bottleneck = "m5"
+	cfg.Products = cfg.Products[:1]
+	cfg.Products[0].IdealCycle = map[string]time.Duration{"m5": 3 * time.Second, "m9": 3 * time.Second}
+	if faults := cfg.Check(); len(faults) > 0 {
+		b.Fatal(faults)
+	}
+	span := plant.Span{From: begin, To: begin.Add(time.Duration(days) * 24 * time.Hour)}
+	model, err := twin.New(cfg, twin.Options{History: h, Ledger: ledger, Log: log, Clock: func() time.Time { return span.To.Add(20 * 24 * time.Hour).Std() }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- model.Run(ctx, nobody{}) }()
+	defer func() { cancel(); <-ended }()
+	b.ResetTimer()
+	for range b.N {
+		effects, err := model.Recompute(ctx, plant.Recompute{Span: span, By: "bench", Dry: true})
+		if err != nil || len(effects) != 3*days {
+			b.Fatalf("%d shifts, %v", len(effects), err)
+		}
+	}
+	rate := float64(b.N) * float64(readings) / b.Elapsed().Seconds()
+	b.ReportMetric(rate, "readings/s")
+	b.ReportMetric(100e6/rate, "s/year")
+}
+
+type nobody struct{}
+
+func (nobody) Acknowledge(plant.Acknowledgement) error { return nil }
+
+// benchHistory writes days of a line's readings, an hour a batch.
+func benchHistory(b *testing.B, h *sqlite.History, days int) (readings int) {
+	for hour := range days*24 + 1 {
+		from := begin.Add(time.Duration(hour) * time.Hour)
+		var batches []*plant.Batch
+		for m := range benchMachines {
+			id := fmt.Sprintf("m%d", m)
+			batch := &plant.Batch{Area: area, Gateway: gatewayID, Machine: id, Line: "line", Complete: plant.Span{From: from, To: from.Add(time.Hour)}}
+			put := func(at plant.Time, signal string, v int64) {
+				batch.Readings = append(batch.Readings, plant.Reading{Machine: id, Signal: signal, Time: at.Floor(time.Millisecond), Value: plant.Integer(v)})
+			}
+			for at := from; at < from.Add(time.Hour); at = at.Add(benchStep) {
+				n := int64(at.Sub(begin) / benchStep)
+				put(at, "good", n)
+				if n%40 == 0 {
+					put(at, "state", []int64{6, 6, 6, 6, 5, 6, 11, 6}[n/40%8])
+				}
+				if n%100 == 0 {
+					put(at, "reject", n/100)
+				}
+			}
+			readings += len(batch.Readings)
+			batches = append(batches, batch)
+		}
+		if err := h.Write(context.Background(), batches); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return readings
+}
