@@ -190,7 +190,7 @@ func (c *CountSaid) check(at Time) []Fault {
 	}{{"good", c.Good}, {"reject", c.Reject}} {
 		switch {
 		case n.value > MostSaidPieces || n.value < -MostSaidPieces:
-			faults = append(faults, Fault{Key: n.key, Found: fmt.Sprint(n.value), Allowed: fmt.Sprintf("%d to %d pieces", -MostSaidPieces, MostSaidPieces)})
+			faults = append(faults, Fault{Key: n.key, Found: fmt.Sprint(n.value), Allowed: fmt.Sprintf("%d to %d pieces", int64(-MostSaidPieces), int64(MostSaidPieces))})
 		case c.Replace && n.value < 0:
 			faults = append(faults, Fault{Key: n.key, Found: fmt.Sprint(n.value), Allowed: "0 pieces or more, where they replace what was counted"})
 		}

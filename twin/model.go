@@ -39,6 +39,7 @@ type machine struct {
 	characteristics []plant.Characteristic
 	roles           map[string]plant.Role // signal -> role
 	roleSignals     []string              // signals that the fold reads
+	ideal           func(product string, at plant.Time) (time.Duration, bool)
 
 	track   *track
 	tail    []tailed // what came while the track is folded again; nil when it is not
@@ -112,6 +113,7 @@ func newMachine(cfg *Config, l *line, mc *MachineConfig) *machine {
 		m.characteristics = append(m.characteristics, plant.Characteristic{
 			ID: c.ID, Machine: mc.ID, Signal: c.Signal, Name: c.Name, Unit: c.Unit, LSL: c.LSL, USL: c.USL, Target: c.Target})
 	}
+	m.ideal = model.Ideal
 	m.track = &track{model: model, every: checkpointLive}
 	return m
 }

@@ -110,7 +110,7 @@ func (m *machine) windowFrom(from source, span plant.Span) plant.Window {
 	times := m.line.classed(m, past.Segments)
 	var w plant.Window
 	for _, part := range m.line.ruledParts(span) {
-		part.Ideal = m.track.model.Ideal
+		part.Ideal = m.ideal
 		w.Add(Tally(part.Span, times, made, m.line.plannedShifts(part.Span, part.noOrder), part.TallyRules))
 	}
 	return w

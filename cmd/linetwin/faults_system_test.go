@@ -62,6 +62,18 @@ func noClock() string {
 	return ""
 }
 
+// keptClock says why a gateway would believe a clock that is moved.
+func keptClock() string {
+	if why := noClock(); why != "" {
+		return why
+	}
+	var t unix.Timex
+	if _, err := unix.Adjtimex(&t); err == nil && t.Status&unix.STA_UNSYNC == 0 {
+		return "the kernel says that NTP keeps the clock, and gateways believe it"
+	}
+	return ""
+}
+
 func command1(t testing.TB, args ...string) {
 	t.Helper()
 	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
