@@ -3,6 +3,7 @@ package twin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -136,6 +137,10 @@ func (s *slate) Checkpoint(_ context.Context, machine string, at plant.Time) (ra
 		}
 	}
 	return raw, when, nil
+}
+
+func (s *slate) Rewrite(context.Context, []plant.Rewrite) error {
+	return errors.New("nothing is rewritten here")
 }
 
 func (s *slate) AddEntry(_ context.Context, e plant.Entry) (plant.Entry, error) {
