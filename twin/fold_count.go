@@ -51,7 +51,10 @@ func (f *folding) count(c *FoldCounter, role plant.Role, r *plant.Reading, t pla
 // step gives the counter's rise in counts, and whether it was reset.
 func (f *folding) step(c *FoldCounter, role plant.Role, value int64, t plant.Time) (int64, bool) {
 	if value >= c.Value {
-		return value - c.Value, false
+		if rise := value - c.Value; !f.lifelong(rise, t) {
+			return rise, false
+		}
+		return 0, true // it was set to another value
 	}
 	if width := f.m.Widths[role]; width > 0 && width < 63 && c.Value < 1<<width {
 		// A rollover is the shorter way round, and one that the machine can
@@ -61,7 +64,28 @@ func (f *folding) step(c *FoldCounter, role plant.Role, value int64, t plant.Tim
 			return rise, false
 		}
 	}
+	if f.lifelong(value, t) {
+		return 0, true
+	}
 	return value, true
+}
+
+// mostWork and mostRise bound what a counter may rise by at once: what takes a
+// year at the ideal cycle or, where there is none, so many counts.
+const (
+	mostWork = 365 * 24 * time.Hour
+	mostRise = 1 << 40
+)
+
+// lifelong tells whether a counter rose by more than the machine makes in a
+// year, which is no production: sums of it would be nonsense.
+func (f *folding) lifelong(rise int64, t plant.Time) bool {
+	ideal, ok := f.ideal(t)
+	if !ok {
+		return rise > mostRise
+	}
+	high, low := bits.Mul64(uint64(rise), uint64(ideal))
+	return high != 0 || low > uint64(mostWork)
 }
 
 // plausible tells whether a machine can make n pieces in elapsed: at most

@@ -144,6 +144,7 @@ func (f *folding) begin(t plant.Time) {
 
 func (f *folding) gap(t, until plant.Time) {
 	cp := f.cp
+	goesOn := t <= cp.GapUntil && cp.Running.Class == plant.ClassUnknown
 	cp.GapUntil = max(cp.GapUntil, until)
 	if until <= t || cp.Running.From == 0 {
 		return
@@ -151,7 +152,9 @@ func (f *folding) gap(t, until plant.Time) {
 	cp.Good.Blind, cp.Reject.Blind, cp.Total.Blind = cp.Good.Seen, cp.Reject.Seen, cp.Total.Seen
 	f.enter(t, plant.ClassUnknown, "")
 	f.still()
-	cp.Why = "no data since " + t.String()
+	if !goesOn {
+		cp.Why = "no data since " + t.String()
+	}
 }
 
 func (f *folding) state(r *plant.Reading, t plant.Time) {

@@ -47,6 +47,9 @@ type machine struct {
 	gateway string
 	loaded  bool       // the ledger's past is in memory
 	left    plant.Time // from here on it is in history only, until its time has come; 0: nothing
+	// saving: the ledger is just being told what changes from savingSince on.
+	saving      bool
+	savingSince plant.Time
 }
 
 // tailed is a batch as a track takes it.

@@ -199,9 +199,12 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 	dirty, head := max(m.track.dirty, t.now().Add(-memory)), m.track.head
 	m.track.dirty, m.folding, m.tail = 0, true, nil
 	base, ok := m.track.markBefore(dirty)
+	if !ok {
+		base.at = m.keptBefore(dirty)
+	}
 	t.mu.Unlock()
 
-	fresh, base, err := t.foldAgain(ctx, m, dirty, head, base, ok)
+	fresh, base, err := t.foldAgain(ctx, m, head, base, ok)
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -225,10 +228,12 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 	}
 	// What waits for the ledger from after the base is made again by fresh.
 	kept := slices.DeleteFunc(m.track.outbox, func(p plant.Progress) bool { return p.At > fresh.base })
-	if base.raw != nil {
-		// The ledger forgets at once what was folded wrongly after the base.
-		kept = append(kept, plant.Progress{Machine: m.cfg.ID, From: base.replaceFrom(), Since: base.at, Checkpoint: base.raw, At: base.at})
+	// The ledger forgets at once what was folded wrongly after the base.
+	forget := plant.Progress{Machine: m.cfg.ID, From: base.replaceFrom(), Since: base.at, Checkpoint: base.raw, At: base.at}
+	if base.raw == nil {
+		forget.From, forget.Since, forget.At = fresh.start, fresh.start, fresh.start
 	}
+	kept = append(kept, forget)
 	fresh.outbox = append(kept, fresh.outbox...)
 	m.track = fresh
 	m.line.version++
@@ -236,10 +241,24 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 	return nil
 }
 
-func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time, base mark, inMemory bool) (*track, mark, error) {
+// keptBefore gives the time, at most before, up to which the ledger's checkpoints
+// hold: later ones are forgotten with what is on the way there.
+func (m *machine) keptBefore(before plant.Time) plant.Time {
+	if m.saving {
+		before = min(before, m.savingSince)
+	}
+	for i := range m.track.outbox {
+		before = min(before, m.track.outbox[i].Since)
+	}
+	return before
+}
+
+// foldAgain gives a track that was folded from base on or, where base is not in
+// memory, from the ledger's last checkpoint at its time or before.
+func (t *Twin) foldAgain(ctx context.Context, m *machine, head plant.Time, base mark, inMemory bool) (*track, mark, error) {
 	if !inMemory {
 		var err error
-		if base.raw, base.at, err = t.opts.Ledger.Checkpoint(ctx, m.cfg.ID, dirty); err != nil {
+		if base.raw, base.at, err = t.opts.Ledger.Checkpoint(ctx, m.cfg.ID, base.at); err != nil {
 			return nil, base, err
 		}
 		if _, err := base.checkpoint(); err != nil {
@@ -269,7 +288,7 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, dirty, head plant.Time
 	if base.raw == nil {
 		// Nobody says where the past begins: not what was claimed, for readings
 		// may be older than the first claim, and not the first checkpoint.
-		from = min(dirty, t.now().Add(-memory))
+		from = t.now().Add(-memory)
 		fresh.start = from
 	}
 	end := max(head, t.now())
@@ -380,14 +399,23 @@ func (t *Twin) flushMachine(ctx context.Context, m *machine) error {
 		}
 		now := out[:n:n]
 		m.track.outbox = out[n:]
+		m.saving = n > 0
+		for i := range now {
+			if i == 0 || now[i].Since < m.savingSince {
+				m.savingSince = now[i].Since
+			}
+		}
 		t.mu.Unlock()
 		if n == 0 {
 			return nil
 		}
-		if err := t.opts.Ledger.Save(ctx, now); err != nil {
-			t.mu.Lock()
+		err := t.opts.Ledger.Save(ctx, now)
+		t.mu.Lock()
+		if m.saving = false; err != nil {
 			m.track.outbox = append(now, m.track.outbox...)
-			t.mu.Unlock()
+		}
+		t.mu.Unlock()
+		if err != nil {
 			return err
 		}
 	}

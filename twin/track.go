@@ -47,8 +47,20 @@ type mark struct {
 }
 
 // apply takes a batch's readings of role signals (in order of time) and its
-// claim. It tells whether anything that can be seen changed.
-func (k *track) apply(readings []plant.Reading, claim plant.Span) bool {
+// claim. It tells whether anything that can be seen changed. A reading from
+// before the claim, of which nobody knows what was around it, tells of its own
+// instant.
+func (k *track) apply(readings []plant.Reading, claim plant.Span) (changed bool) {
+	for len(readings) > 0 && k.head < readings[0].Time && readings[0].Time < claim.From {
+		at := readings[0].Time
+		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time > at })
+		changed = k.take(readings[:n], plant.Span{From: at, To: at}) || changed
+		readings = readings[n:]
+	}
+	return k.take(readings, claim) || changed
+}
+
+func (k *track) take(readings []plant.Reading, claim plant.Span) bool {
 	// A claim of (From, To] is kept as [From, To+1), so that claims side by
 	// side touch and a first look, whose From is its To, counts.
 	kept := plant.Span{From: claim.From, To: claim.To + 1}
@@ -59,6 +71,9 @@ func (k *track) apply(readings []plant.Reading, claim plant.Span) bool {
 		k.markDirty(h.From)
 	}
 	k.covered.Add(kept)
+	if k.claimed < k.head && k.claimed < claim.From {
+		k.markDirty(k.claimed) // what was said ahead of the claims is followed by none of them
+	}
 	k.claimed = max(k.claimed, claim.To)
 	if k.head == 0 && k.start == 0 {
 		k.start = claim.From
@@ -222,6 +237,9 @@ func (k *track) fork(m mark) (*track, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Whether anybody looked after the checkpoint is told anew: late data may lie
+	// in what was a gap.
+	cp.GapUntil = min(cp.GapUntil, cp.Through)
 	f := &track{model: k.model, every: checkpointPast, cp: cp, head: cp.Through, claimed: cp.Through, saved: m, base: m.at}
 	from := m.replaceFrom()
 	if m.raw != nil {

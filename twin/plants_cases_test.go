@@ -1,0 +1,161 @@
+package twin
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"linetwin/plant"
+)
+
+// caseAt gives a time of the day on which the cases play.
+func caseAt(h, m, s int) plant.Time {
+	return plant.At(time.Date(2026, 3, 2, h, m, s, 0, time.UTC))
+}
+
+// casePlant is one machine that speaks in numbered batches.
+func casePlant(t *testing.T, batches ...*plant.Batch) *drawn {
+	t.Helper()
+	ideal := map[string]time.Duration{"m": 2 * time.Second}
+	d := &drawn{span: plant.Span{From: caseAt(6, 0, 0), To: caseAt(12, 0, 0)}, batches: batches, cfg: Config{
+		Site: "site", Zone: "UTC", Calendars: map[string]plant.Calendar{"c": {Shifts: []plant.Shift{{Name: "all", Start: "00:00", Length: 24 * time.Hour}}}},
+		Products: []ProductConfig{{ID: "P", IdealCycle: ideal}},
+		Areas: []AreaConfig{{ID: "area", Lines: []LineConfig{{ID: "line", Calendar: "c", Flow: []string{"m"}, Bottleneck: "m", Product: "P",
+			Machines: []MachineConfig{{ID: "m", Roles: map[plant.Role]string{plant.RoleState: "state", plant.RoleGood: "good"}}}}}}}}}
+	if faults := d.cfg.Check(); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	for i, b := range batches {
+		b.Sequence = uint64(i + 1)
+	}
+	return d
+}
+
+// looked is a batch of what was seen of the machine up to a time.
+func looked(from, to plant.Time, rs ...plant.Reading) *plant.Batch {
+	for i := range rs {
+		if rs[i].Time == 0 {
+			rs[i].Time = to
+		}
+	}
+	return &plant.Batch{Area: "area", Gateway: "edge", Machine: "m", Complete: plant.Span{From: from, To: to}, Readings: rs}
+}
+
+func stateIs(n int64) plant.Reading {
+	return plant.Reading{Machine: "m", Signal: "state", Value: plant.Integer(n)}
+}
+
+func goodIs(n int64) plant.Reading {
+	return plant.Reading{Machine: "m", Signal: "good", Value: plant.Integer(n)}
+}
+
+// TestPlantsCases are the shrunk counterexamples that TestPlantsWhateverTheOrder
+// found: each way must tell what the straight one tells.
+func TestPlantsCases(t *testing.T) {
+	learnt := stateIs(2)
+	learnt.Time = caseAt(7, 0, 0)
+	for _, c := range []struct {
+		name  string
+		d     *drawn
+		other func(w *world, d *drawn)
+	}{
+		{"late data in the middle of a gap in which there is a checkpoint", casePlant(t,
+			looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+			looked(caseAt(8, 20, 0), caseAt(8, 20, 0), stateIs(2), goodIs(9)),
+			looked(caseAt(8, 20, 0), caseAt(8, 30, 0), stateIs(6), goodIs(30)),
+			looked(caseAt(9, 50, 0), caseAt(9, 50, 0), stateIs(6), goodIs(40)),
+			looked(caseAt(9, 50, 0), caseAt(10, 0, 0), goodIs(99)),
+		), func(w *world, d *drawn) {
+			for _, n := range []int{0, 3, 4, 1, 2} {
+				w.deliver(d.batches[n])
+				w.settle()
+			}
+		}},
+		{"a controller's memory from before the first look comes first", casePlant(t,
+			looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+			looked(caseAt(8, 0, 0), caseAt(8, 10, 0), goodIs(30)),
+			looked(caseAt(8, 10, 0), caseAt(8, 10, 0), learnt),
+			looked(caseAt(8, 10, 0), caseAt(8, 20, 0), goodIs(60)),
+		), func(w *world, d *drawn) {
+			for _, n := range []int{2, 0, 1, 3} {
+				w.deliver(d.batches[n])
+			}
+		}},
+		{"late data from before the first checkpoint, after a restart", casePlant(t,
+			looked(caseAt(8, 1, 0), caseAt(8, 1, 0), stateIs(6), goodIs(0)),
+			looked(caseAt(8, 1, 0), caseAt(8, 2, 0), goodIs(30)),
+			looked(caseAt(8, 2, 0), caseAt(8, 3, 0), stateIs(2)),
+			looked(caseAt(8, 3, 0), caseAt(8, 20, 0), stateIs(6)),
+		), func(w *world, d *drawn) {
+			for _, n := range []int{0, 1, 3} {
+				w.deliver(d.batches[n])
+			}
+			w.store(9)
+			w.settle()
+			w.twin.flush(t.Context())
+			w.start(&d.cfg)
+			w.settle()
+			w.deliver(d.batches[2])
+		}},
+		{"the ledger has a checkpoint that was folded without late data", casePlant(t,
+			looked(caseAt(8, 1, 0), caseAt(8, 1, 0), stateIs(6), goodIs(0)),
+			looked(caseAt(8, 1, 0), caseAt(8, 2, 0), goodIs(30)),
+			looked(caseAt(8, 9, 0), caseAt(8, 9, 0), stateIs(6), goodIs(40)),
+			looked(caseAt(8, 9, 0), caseAt(8, 10, 30), goodIs(50)),
+			looked(caseAt(8, 10, 30), caseAt(8, 11, 0), goodIs(60)),
+		), func(w *world, d *drawn) {
+			for _, n := range []int{0, 2} {
+				w.deliver(d.batches[n])
+			}
+			w.settle()
+			w.twin.flush(t.Context())
+			for _, n := range []int{1, 4, 3} {
+				w.deliver(d.batches[n])
+				w.settle()
+			}
+		}},
+		{"nobody claims what was read ahead of the claim", casePlant(t,
+			looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+			&plant.Batch{Area: "area", Gateway: "edge", Machine: "m", Complete: plant.Span{From: caseAt(8, 0, 0), To: caseAt(8, 10, 0)},
+				Readings: []plant.Reading{{Machine: "m", Signal: "good", Time: caseAt(8, 10, 5), Value: plant.Integer(30)}}},
+			looked(caseAt(9, 0, 0), caseAt(9, 0, 0), stateIs(6), goodIs(40)),
+			looked(caseAt(9, 0, 0), caseAt(9, 10, 0), goodIs(50)),
+		), func(w *world, d *drawn) {
+			for _, b := range d.batches {
+				w.deliver(b)
+			}
+			w.store(9)
+			w.start(&d.cfg)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			want := c.d.straight(t).account(c.d.span)
+			w := newWorld(t, &c.d.cfg, c.d.nowOf())
+			c.other(w, c.d)
+			w.settle()
+			if diff := differ(want, w.account(c.d.span)); diff != "" {
+				t.Errorf("told straight and told otherwise: %s", diff)
+			}
+			if len(want["line"].Timeline.Machines[0].Segments) < 2 || !slices.ContainsFunc(want["line"].Timeline.Machines[0].Segments, func(s plant.Segment) bool { return s.Class == plant.ClassRun }) {
+				t.Errorf("the straight way tells too little: %+v", want["line"].Timeline)
+			}
+		})
+	}
+}
+
+// TestPlantsJump: a counter that is set to something absurd makes no pieces.
+func TestPlantsJump(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+		looked(caseAt(8, 0, 0), caseAt(8, 1, 0), goodIs(10)),
+		looked(caseAt(8, 1, 0), caseAt(8, 2, 0), goodIs(1<<42)),
+		looked(caseAt(8, 2, 0), caseAt(8, 3, 0), goodIs(1<<42+10)),
+		looked(caseAt(8, 3, 0), caseAt(8, 4, 0), goodIs(1<<52)),
+		looked(caseAt(8, 4, 0), caseAt(8, 5, 0), goodIs(1<<51)),
+		looked(caseAt(8, 5, 0), caseAt(8, 6, 0), goodIs(1<<51+5)),
+	)
+	w := d.straight(t).windows("line", d.span)[0]
+	if w.Good != 25 || w.IdealGood != 50*time.Second || w.Flags&plant.FlagReset == 0 {
+		t.Errorf("%+v; want 25 good pieces and a reset", w)
+	}
+}
