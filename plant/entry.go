@@ -60,9 +60,10 @@ const (
 	EntryMerge      EntryKind = "merge"       // id of the first stop: MergeSaid
 	EntryState      EntryKind = "state"       // machine@start: StateSaid
 	EntryCount      EntryKind = "count"       // machine@minute: CountSaid
+	EntrySignOff    EntryKind = "signoff"     // line@start of the shift: SignOff
 )
 
-var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop, EntrySplit, EntryMerge, EntryState, EntryCount}
+var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop, EntrySplit, EntryMerge, EntryState, EntryCount, EntrySignOff}
 
 // EntryKindNames gives the names of all kinds.
 func EntryKindNames() []string {

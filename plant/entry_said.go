@@ -76,7 +76,7 @@ const (
 )
 
 // saidKinds are the kinds whose key says when.
-var saidKinds = []EntryKind{EntrySplit, EntryMerge, EntryState, EntryCount}
+var saidKinds = []EntryKind{EntrySplit, EntryMerge, EntryState, EntryCount, EntrySignOff}
 
 func (e *Entry) checkSaid() []Fault {
 	_, at, ok := CutAtKey(e.Key)
@@ -104,6 +104,11 @@ func (e *Entry) checkSaid() []Fault {
 		s, wrong := Said[StateSaid](e)
 		if faults = wrong; len(faults) == 0 {
 			faults = s.check(at)
+		}
+	case EntrySignOff:
+		s, wrong := Said[SignOff](e)
+		if faults = wrong; len(faults) == 0 {
+			faults = s.check()
 		}
 	case EntryCount:
 		c, wrong := Said[CountSaid](e)

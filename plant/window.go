@@ -68,6 +68,8 @@ type Figures struct {
 	Flags       []string          `json:"flags,omitempty"`
 	Why         map[string]string `json:"why,omitempty"`
 
+	SignedOff *SignedOff `json:"signed_off,omitempty"` // of a shift of a line
+
 	// What the window is of, where a request asked for a split.
 	Shift   string `json:"shift,omitempty"`
 	Day     string `json:"day,omitempty"`

@@ -21,6 +21,7 @@ type book struct {
 	orders    map[string][]plant.Order           // by line, by start
 	stops     map[string][]saidOf                // by machine, by time
 	amends    map[string]*amendment              // by machine
+	signed    map[instant]*plant.Entry           // by line and start of the shift
 }
 
 type cycleKey struct{ product, machine string }
@@ -44,7 +45,7 @@ func newBook(entries []plant.Entry) *book {
 		entries: entries, undone: map[uint64]uint64{},
 		cycles: map[cycleKey][]since[cycle]{}, calendars: map[string][]since[*plant.Schedule]{},
 		switches: map[string][]since[plant.Switches]{}, orders: map[string][]plant.Order{}, stops: map[string][]saidOf{},
-		amends: map[string]*amendment{},
+		amends: map[string]*amendment{}, signed: map[instant]*plant.Entry{},
 	}
 	for i := range entries {
 		if u := entries[i].Undoes; u != 0 {
@@ -79,6 +80,12 @@ func newBook(entries []plant.Entry) *book {
 		case plant.EntrySplit, plant.EntryMerge, plant.EntryState, plant.EntryCount:
 			if id, at, ok := plant.CutAtKey(e.Key); ok {
 				last[instant{e.Kind, id, at}] = e
+			}
+		case plant.EntrySignOff:
+			if id, at, ok := plant.CutAtKey(e.Key); ok {
+				if delete(b.signed, instant{e.Kind, id, at}); len(e.Value) > 0 {
+					b.signed[instant{e.Kind, id, at}] = e
+				}
 			}
 		}
 	}

@@ -158,8 +158,11 @@ func (t *Twin) keep(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 		why += ": " + e.Why
 	}
 	for _, a := range t.touches(&e, before, after) {
-		a.line.restated(a.from, why)
 		a.line.version++
+		if a.quiet {
+			continue
+		}
+		a.line.restated(a.from, why)
 		for _, m := range a.fold {
 			m.track.markDirty(max(a.from, t.now().Add(-memory)))
 		}
@@ -198,6 +201,9 @@ func (t *Twin) effects(e plant.Entry) []plant.Effect {
 	before, after := t.books(e)
 	effects := []plant.Effect{}
 	for _, a := range t.touches(&e, before, after) {
+		if a.quiet {
+			continue
+		}
 		span := plant.Span{From: max(a.from, now.Add(-memory)), To: now}
 		trial := a.line.with(&t.cfg, after)
 		known := a.line.known(now, t.cfg.LateAfter)
@@ -240,9 +246,10 @@ func (l *line) with(cfg *Config, b *book) *line {
 // touched is what an entry changes of a line: its figures from a time on, and
 // the machines that are to be folded again.
 type touched struct {
-	line *line
-	from plant.Time
-	fold []*machine
+	line  *line
+	from  plant.Time
+	fold  []*machine
+	quiet bool // no figures change
 }
 
 // touches tells what an entry changes.
@@ -279,6 +286,11 @@ func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
 				continue
 			}
 			a.from = t.instantFrom(m, e, before, after)
+		case plant.EntrySignOff:
+			if id, _, _ := plant.CutAtKey(e.Key); id != l.cfg.ID {
+				continue
+			}
+			a.quiet = true
 		}
 		all = append(all, a)
 	}
@@ -334,6 +346,10 @@ func (t *Twin) check(e *plant.Entry) []plant.Fault {
 		faults = append(faults, t.checkOrder(e)...)
 	case plant.EntryStop, plant.EntrySplit, plant.EntryMerge, plant.EntryState, plant.EntryCount:
 		faults = append(faults, t.checkInstant(e)...)
+	case plant.EntrySignOff:
+		if id, _, _ := plant.CutAtKey(e.Key); t.lineByID[id] == nil {
+			faults = append(faults, plant.Fault{Key: "key", Found: e.Key, Allowed: "line@start of a shift; lines: " + strings.Join(t.lineIDs(), ", ")})
+		}
 	}
 	return faults
 }

@@ -14,7 +14,7 @@ import (
 // saidOfInstants tells whether an entry is of what a machine was at an instant.
 func saidOfInstants(k plant.EntryKind) bool {
 	switch k {
-	case plant.EntryStop, plant.EntrySplit, plant.EntryMerge, plant.EntryState, plant.EntryCount:
+	case plant.EntryStop, plant.EntrySplit, plant.EntryMerge, plant.EntryState, plant.EntryCount, plant.EntrySignOff:
 		return true
 	}
 	return false
@@ -73,6 +73,8 @@ func (t *Twin) checkTold(ctx context.Context, e *plant.Entry) ([]plant.Fault, er
 	id, at, _ := plant.CutAtKey(e.Key)
 	m := t.machines[id]
 	switch {
+	case e.Kind == plant.EntrySignOff:
+		return t.sign(ctx, e)
 	case m == nil:
 		return nil, nil
 	case e.Kind == plant.EntryCount:

@@ -96,7 +96,7 @@ func (w *worked) tell(kind plant.EntryKind, key string, from plant.Time, value s
 		}
 	}
 	same := func(a, b plant.Figures) bool {
-		a.Span, a.Provisional, a.Revision, a.Shift, a.Day = b.Span, b.Provisional, b.Revision, b.Shift, b.Day
+		a.Span, a.Provisional, a.Revision, a.Shift, a.Day, a.SignedOff = b.Span, b.Provisional, b.Revision, b.Shift, b.Day, b.SignedOff
 		for _, f := range []*plant.Figures{&a, &b} { // which a preview does not tell
 			f.Switches, f.ISO, f.Reliability, f.Yield, f.Changes = nil, nil, nil, nil, nil
 		}
@@ -242,7 +242,7 @@ func TestEntriesAreChecked(t *testing.T) {
 		e    plant.Entry
 		want string
 	}{
-		{plant.Entry{}, "kind: missing, allowed: ideal_cycle, calendar, switches, order, stop, split, merge, state, count"},
+		{plant.Entry{}, "kind: missing, allowed: ideal_cycle, calendar, switches, order, stop, split, merge, state, count, signoff"},
 		{plant.Entry{Kind: "x", By: "a", Key: "k"}, "kind: found x"},
 		{plant.Entry{Kind: plant.EntryStop, Key: "press@x"}, "by: missing"},
 		{plant.Entry{Kind: plant.EntryStop, By: "a"}, "key: missing"},
@@ -276,6 +276,9 @@ func TestEntriesAreChecked(t *testing.T) {
 		{said(plant.EntryCount, "press@2026-03-01T21:00:01Z", `{"good": 0}`), "value.at: found 2026-03-01T21:00:01.000Z, allowed: a key with a whole minute; value.good: found 0, allowed: pieces to add"},
 		{said(plant.EntryCount, "press@2026-03-01T21:00:00Z", `{"good": -1, "replace": true, "to": "2026-03-01T21:10:30Z"}`), "value.to: found 2026-03-01T21:10:30.000Z, allowed: a whole minute after the key's, and at most 31 days; value.good: found -1, allowed: 0 pieces or more"},
 		{said(plant.EntryCount, "press@2026-03-01T23:00:00Z", `{"good": 1}`), "value.to: found 2026-03-01T23:01:00.000Z, allowed: a minute that has begun"},
+		{said(plant.EntrySignOff, "nobody@2026-03-01T22:00:00Z", `{}`), "key: found nobody@2026-03-01T22:00:00Z, allowed: line@start of a shift; lines: line"},
+		{said(plant.EntrySignOff, "line@2026-03-01T22:00:00Z", `{"revision": -1, "figures": {"good": 1}}`), "value.revision: found -1, allowed: 0 or more; value.figures: found {\"good\": 1}, allowed: none"},
+		{said(plant.EntrySignOff, "line@2026-03-01T22:00:00Z", `{}`), "key: found line@2026-03-01T22:00:00.000Z, allowed: line@start of a shift that is closed and published"},
 		{said(plant.EntryCount, "press@2026-03-01T21:00:00Z", `{"good": -1}`), "value.good: found -1, allowed: at least -0: so many were counted"},
 	} {
 		_, err := r.twin.Tell(context.Background(), c.e)

@@ -24,6 +24,7 @@ type counted struct {
 	plant.Account
 	provisional bool
 	revision    int
+	signed      *plant.SignedOff
 }
 
 // Figures gives a line's figures over span, split by "", "hour", "shift",
@@ -124,6 +125,10 @@ func (t *Twin) countedOf(ctx context.Context, l *line, m *machine, span plant.Sp
 	if by == "product" || by == "order" {
 		return l.byMade(from, madeSplit{m, plant.Span{From: span.From, To: min(span.To, end)}, by, account}, end), nil
 	}
+	shifts, err := t.publishedIn(ctx, l, plant.Span{From: span.From.Add(-24 * time.Hour), To: span.To}) // a shift may have begun a day before
+	if err != nil {
+		return nil, err
+	}
 	var all []counted
 	for _, p := range l.parts(span, by, t.zone) {
 		known := plant.Span{From: p.From, To: min(p.To, end)}
@@ -133,10 +138,8 @@ func (t *Twin) countedOf(ctx context.Context, l *line, m *machine, span plant.Sp
 		c := counted{part: p, Account: account(known), provisional: p.To > end}
 		c.Switches = l.held(p.Span)
 		if p.start != 0 && m == nil {
-			t.mu.RLock()
-			published, ok := l.published[p.start]
-			t.mu.RUnlock()
-			c.revision, c.provisional = published.revision, c.provisional || !ok
+			published, ok := shifts[p.start]
+			c.revision, c.provisional, c.signed = published.revision, c.provisional || !ok, l.signedOff(p.start, published)
 		}
 		all = append(all, c)
 	}
@@ -183,6 +186,9 @@ func joined(all []counted, lines int) []plant.Figures {
 		f := c.Account.Figures()
 		f.Shift, f.Day, f.Week, f.Product, f.Order = c.shift, c.day, c.week, c.product, c.order
 		f.Provisional, f.Revision = c.provisional, c.revision
+		if lines == 1 {
+			f.SignedOff = c.signed
+		}
 		figures = append(figures, f)
 	}
 	return figures

@@ -17,6 +17,8 @@ const settleAfter = 30 * time.Second
 type published struct {
 	window   plant.Window
 	revision int
+	at       plant.Time
+	reason   string
 }
 
 // lateData is why figures change when nobody said anything.
@@ -39,7 +41,7 @@ func (l *line) restated(from plant.Time, why string) {
 // yet is provisional.
 func (t *Twin) revise(l *line, start plant.Time, f *plant.Figures) {
 	p, ok := l.published[start]
-	f.Revision = p.revision
+	f.Revision, f.SignedOff = p.revision, l.signedOff(start, p)
 	if !ok {
 		f.Provisional = true
 	}
@@ -56,7 +58,7 @@ func (t *Twin) loadPublished(ctx context.Context, l *line, now plant.Time) error
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range results { // the last revision of each shift comes last
-		l.published[r.Shift] = published{window: r.Window, revision: r.Number}
+		l.published[r.Shift] = publishedAs(&r)
 	}
 	if len(results) > 0 {
 		l.restated(span.From, whileAway)
@@ -116,10 +118,10 @@ func (l *line) publish(now plant.Time) []plant.Result {
 		r := plant.Revision{Line: l.cfg.ID, Shift: s.From, At: now}
 		switch {
 		case !ok:
-			l.published[s.From] = published{window: w}
+			l.published[s.From] = published{window: w, at: now}
 			raised = append(raised, plant.Result{Revision: r, Window: w})
 		case w != p.window:
-			p.window, p.revision = w, p.revision+1
+			p = published{w, p.revision + 1, now, why}
 			l.published[s.From] = p
 			r.Number, r.Reason = p.revision, why
 			raised = append(raised, plant.Result{Revision: r, Window: w})
@@ -131,7 +133,7 @@ func (l *line) publish(now plant.Time) []plant.Result {
 			delete(l.published, start)
 		case there[start] || recheck == 0 || start < recheck || p.window.Span.Empty():
 		default: // another calendar: the shift is withdrawn
-			p.window, p.revision = plant.Window{}, p.revision+1
+			p = published{plant.Window{}, p.revision + 1, now, why}
 			l.published[start] = p
 			raised = append(raised, plant.Result{Revision: plant.Revision{Line: l.cfg.ID, Shift: start, Number: p.revision, At: now, Reason: why}})
 		}
