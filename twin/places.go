@@ -125,7 +125,7 @@ func (t *Twin) countedOf(ctx context.Context, l *line, m *machine, span plant.Sp
 	if by == "product" || by == "order" {
 		return l.byMade(from, madeSplit{m, plant.Span{From: span.From, To: min(span.To, end)}, by, account}, end), nil
 	}
-	shifts, err := t.publishedIn(ctx, l, plant.Span{From: span.From.Add(-24 * time.Hour), To: span.To}) // a shift may have begun a day before
+	shifts, err := t.publishedShifts(ctx, l, plant.Span{From: span.From.Add(-24 * time.Hour), To: span.To}) // a shift may have begun a day before
 	if err != nil {
 		return nil, err
 	}

@@ -338,7 +338,7 @@ func (t *Twin) keepRecomputed(ctx context.Context, l *line, r *plant.Recompute, 
 		t.log.Info("closed shift recomputed", "line", l.cfg.ID, "shift", c.shift.From, "revision", result.Number, "reason", reason)
 		t.mu.Lock()
 		if _, ok := l.published[c.shift.From]; ok {
-			l.published[c.shift.From] = published{window: c.after, revision: result.Number}
+			l.published[c.shift.From] = publishedAs(&result)
 		}
 		t.mu.Unlock()
 	}

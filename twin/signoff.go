@@ -12,17 +12,17 @@ func publishedAs(r *plant.Result) published {
 	return published{r.Window, r.Number, r.At, r.Reason}
 }
 
-// publishedIn gives the closed shifts that start in span as they were published
-// last, those that are not in memory from the ledger.
-func (t *Twin) publishedIn(ctx context.Context, l *line, span plant.Span) (map[plant.Time]published, error) {
+// publishedShifts gives the closed shifts that start in span as they were
+// published last, those that are not in memory from the ledger.
+func (t *Twin) publishedShifts(ctx context.Context, l *line, span plant.Span) (map[plant.Time]published, error) {
 	all := map[plant.Time]published{}
 	if span.From < t.now().Add(-memory) {
-		results, err := t.opts.Ledger.Results(ctx, l.cfg.ID, span)
+		results, err := t.publishedIn(ctx, l, span)
 		if err != nil {
 			return nil, fmt.Errorf("results of %s: %w", l.cfg.ID, err)
 		}
-		for i := range results { // the last revision of each shift comes last
-			all[results[i].Shift] = publishedAs(&results[i])
+		for start, r := range results {
+			all[start] = publishedAs(&r)
 		}
 	}
 	t.mu.RLock()
@@ -61,7 +61,7 @@ func (t *Twin) sign(ctx context.Context, e *plant.Entry) ([]plant.Fault, error) 
 	if l == nil || len(e.Value) == 0 {
 		return nil, nil
 	}
-	all, err := t.publishedIn(ctx, l, plant.Span{From: start, To: start + 1})
+	all, err := t.publishedShifts(ctx, l, plant.Span{From: start, To: start + 1})
 	if err != nil {
 		return nil, err
 	}
