@@ -61,7 +61,7 @@ func grown(segments []plant.Segment) []plant.Segment {
 // meaning gives what a state means for the machine: as its own map of states
 // says, else as PackML does.
 func (m *machine) meaning(state plant.State) (StateMeaning, bool) {
-	states := m.track.model.States
+	states := m.states
 	if meaning, ok := states[string(state)]; ok {
 		return meaning, true
 	}

@@ -39,7 +39,8 @@ type machine struct {
 	characteristics []plant.Characteristic
 	roles           map[string]plant.Role // signal -> role
 	roleSignals     []string              // signals that the fold reads
-	ideal           func(product string, at plant.Time) (time.Duration, bool)
+	states          map[string]StateMeaning
+	ideal           ideal
 
 	track   *track
 	tail    []tailed // what came while the track is folded again; nil when it is not
@@ -116,7 +117,7 @@ func newMachine(cfg *Config, l *line, mc *MachineConfig) *machine {
 		m.characteristics = append(m.characteristics, plant.Characteristic{
 			ID: c.ID, Machine: mc.ID, Signal: c.Signal, Name: c.Name, Unit: c.Unit, LSL: c.LSL, USL: c.USL, Target: c.Target})
 	}
-	m.ideal = model.Ideal
+	m.states, m.ideal = model.States, model.Ideal // they never change, so that sums need no lock
 	m.track = &track{model: model, every: checkpointLive}
 	return m
 }
