@@ -55,6 +55,10 @@ export interface Figures extends Span {
   stops: number;
   small_stops: number;
   changeovers: number;
+  /** Of the window of a shift. */
+  shift?: string;
+  day?: string;
+  signed_off?: SignedOff;
   flags?: string[] | null;
   why?: Record<string, string> | null;
   switches?: SwitchesHeld[] | null;
@@ -68,6 +72,17 @@ export interface SwitchesHeld extends Span {
   breaks_worked: boolean;
   planned_stops_as_schedule: boolean;
   no_order_as_schedule: boolean;
+}
+
+/** Who signed a shift's figures off, and what became of them since. */
+export interface SignedOff {
+  entry: number;
+  by: string;
+  at: Time;
+  why?: string;
+  revision: number;
+  figures: Figures;
+  restated?: { revision: number; at: Time; reason: string };
 }
 
 export interface ShiftInstance extends Span {
@@ -344,6 +359,14 @@ export interface Stop extends Span {
   reason?: string;
   comment?: string;
   cause?: string;
+  /** Id of the entry that gives reason or comment; without it the machine's fault gives them. */
+  entry?: number;
+  /** Id of the entry that divided it: this is one part of the whole. */
+  split?: number;
+  whole?: Span;
+  /** Id of the entry that made one event of these parts. */
+  merge?: number;
+  parts?: Span[];
 }
 
 /** A node of the tree of reasons; those without children are what a stop may have. */
@@ -360,7 +383,7 @@ export interface Entry {
   said: Time;
   by: string;
   why?: string;
-  kind: 'ideal_cycle' | 'calendar' | 'switches' | 'order' | 'stop';
+  kind: 'ideal_cycle' | 'calendar' | 'switches' | 'order' | 'stop' | 'split' | 'merge' | 'state' | 'count' | 'signoff' | 'product';
   key: string;
   from: Time;
   value: unknown;
