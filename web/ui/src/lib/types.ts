@@ -58,6 +58,7 @@ export interface Figures extends Span {
   /** Of the window of a shift. */
   shift?: string;
   day?: string;
+  order?: string;
   signed_off?: SignedOff;
   flags?: string[] | null;
   why?: Record<string, string> | null;
@@ -389,6 +390,30 @@ export interface Entry {
   value: unknown;
   /** Id of the entry that this one takes back. */
   undoes?: number;
+}
+
+/** A quantity of a product to be made on a line; without an end while it runs. */
+export interface Order extends Span {
+  id: string;
+  line: string;
+  product: string;
+  quantity: number;
+  due?: Time;
+}
+
+/** A product with its ideal cycles; the settings' have no entry. */
+export interface ProductPlan {
+  id: string;
+  name: Name;
+  cycles: CycleVersion[];
+}
+
+export interface CycleVersion {
+  machine: string;
+  from: Time;
+  entry?: number;
+  /** As in 1.83s; null: none any more. */
+  cycle: string | null;
 }
 
 /** What an entry changes of a shift; a shift that there is not is null. */
