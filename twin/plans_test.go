@@ -38,11 +38,11 @@ func TestPlans(t *testing.T) {
 	for _, p := range r.twin.Products() {
 		for _, v := range p.Cycles {
 			if v.Entry != 0 {
-				got = append(got, fmt.Sprint(p.ID, v.Machine, v.From, v.Entry, v.Cycle))
+				got = append(got, fmt.Sprintf("%s/%s %s %d %v", p.ID, v.Machine, v.From, v.Entry, v.Cycle))
 			}
 		}
 	}
-	want := []string{fmt.Sprint("C16", "press", earlier, first, "1.5s"), fmt.Sprint("C16", "press", later, last, "<nil>")}
+	want := []string{fmt.Sprintf("C16/press %s %d 1.5s", earlier, first), fmt.Sprintf("C16/press %s %d <nil>", later, last)}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("cycles that were said:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

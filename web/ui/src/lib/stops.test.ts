@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { about, after, chosen, cut, lacks, parts, seconds } from './stops';
 import type { Entry, Stop } from './types';
-import { addDays, instant, local, monday } from './zone';
+import { addDays, clockText, instant, local, monday } from './zone';
 
 const at = (min: number) => new Date(min * 60_000).toISOString();
 const stop = (machine: string, from: number, to: number, more: Partial<Stop> = {}): Stop => ({
@@ -59,6 +59,10 @@ describe('local time', () => {
   test('is what fields show', () => {
     expect(local(Date.UTC(2026, 2, 1, 16, 5, 9), 'Asia/Shanghai')).toEqual({ date: '2026-03-02', time: '00:05', seconds: '00:05:09' });
   });
+  test.each([
+    ['8:00', false, '08:00'], ['0800', false, '08:00'], ['22：30', false, '22:30'], ['24:00', false, null], ['8', false, null], ['08:00:30', false, null],
+    ['08:00:30', true, '08:00:30'], ['8:00', true, '08:00:00'], ['7:60', true, null],
+  ])('%s is typed', (typed, withSeconds, want) => expect(clockText(typed, withSeconds)).toBe(want));
   test('weeks begin on Monday', () => {
     expect([monday('2026-11-26'), monday('2026-11-23'), monday('2026-11-29'), addDays('2026-02-28', 1)]).toEqual(['2026-11-23', '2026-11-23', '2026-11-23', '2026-03-01']);
   });

@@ -416,6 +416,17 @@ export interface CycleVersion {
   cycle: string | null;
 }
 
+/** A closed shift as it was published; each change of it is a revision more. */
+export interface Result {
+  line: string;
+  shift: Time;
+  revision: number;
+  at: Time;
+  reason: string;
+  withdrawn: boolean;
+  figures: Figures | null;
+}
+
 /** What an entry changes of a shift; a shift that there is not is null. */
 export interface Effect {
   line: string;

@@ -49,3 +49,11 @@ export function addDays(date: string, days: number): string {
 export function monday(date: string): string {
   return addDays(date, -((new Date(date + 'T00:00:00Z').getUTCDay() + 6) % 7));
 }
+
+/** A time of day as it may be typed, as 08:00 or with seconds 08:00:00; null where it is none. */
+export function clockText(typed: string, seconds = false): string | null {
+  const m = /^(\d{1,2})[:：.]?(\d{2})(?:[:：.]?(\d{2}))?$/.exec(typed);
+  const [h, min, s] = [Number(m?.[1]), Number(m?.[2]), Number(m?.[3] ?? 0)];
+  if (!m || h > 23 || min > 59 || s > 59 || (m[3] && !seconds)) return null;
+  return `${two(h)}:${two(min)}` + (seconds ? ':' + two(s) : '');
+}
