@@ -15,7 +15,7 @@ import (
 func TestPlans(t *testing.T) {
 	r := newRig(t)
 	r.eventually("the ledger's entries are read", func() bool {
-		_, err := r.twin.Preview(plant.Entry{Kind: plant.EntryCalendar, Key: "three", By: "li.wei"})
+		_, err := r.twin.Preview(context.Background(), plant.Entry{Kind: plant.EntryCalendar, Key: "three", By: "li.wei"})
 		return err == nil
 	})
 	tell := func(e plant.Entry) plant.Entry {
