@@ -55,6 +55,19 @@ export async function says(browser, base, { hook, lines, check }) {
       await page.getByText(`takes back entry ${told.id}`).waitFor({ timeout: 30_000 });
     }),
   );
+  await check('a stop is split in two, and made whole again', () =>
+    on(`${path}/stops`, async (page) => {
+      await page.getByTestId('stop').last().click();
+      const stop = await page.getByTestId('stop-sheet').getAttribute('data-stop');
+      await page.getByTestId('stop-divide').click();
+      await page.getByTestId('split').getByRole('button', { name: 'Split' }).click();
+      await page.getByTestId('stop-sheet').getByText('part of a stop').waitFor({ timeout: 30_000 });
+      const told = (await said(base, 'split', stop))[0];
+      if (told?.value.parts.length !== 2) throw new Error(`said of ${stop}: ${JSON.stringify(told)}`);
+      await page.getByTestId('undo').click();
+      await page.getByTestId('stop-sheet').getByText('part of a stop').waitFor({ state: 'detached', timeout: 30_000 });
+    }),
+  );
   await check('a calendar is changed after a look at what that changes, and set back', () =>
     on('/calendars', async (page) => {
       await page.getByTestId('edit').click();
