@@ -45,15 +45,15 @@ try {
   const pages = [
     { name: 'overview', path: '/', drawn: 'main svg rect.piece' },
     { name: 'lines', path: '/lines' },
-    { name: 'orders', path: '/orders' },
-    { name: 'calendars', path: '/calendars', drawn: '[data-testid=week]' },
-    { name: 'cycles', path: '/cycles' },
+    { name: 'orders', form: true, path: '/orders' },
+    { name: 'calendars', form: true, path: '/calendars', drawn: '[data-testid=week]' },
+    { name: 'cycles', form: true, path: '/cycles' },
     { name: 'gateways', path: '/gateways' },
     { name: 'scorecard', path: '/scorecard' },
     ...lines.map((l) => ({ name: `line-${l.id}`, path: `/lines/${encodeURIComponent(l.id)}`, fits: true, drawn: '[data-testid=timeline] rect.piece' })),
     ...lines.slice(0, 1).flatMap(({ id }) => [
-      { name: 'stops', path: `/lines/${encodeURIComponent(id)}/stops`, drawn: '[data-testid=stop]' },
-      { name: 'shifts', path: `/lines/${encodeURIComponent(id)}/shifts`, drawn: '[data-testid=report]' },
+      { name: 'stops', form: true, path: `/lines/${encodeURIComponent(id)}/stops`, drawn: '[data-testid=stop]' },
+      { name: 'shifts', form: true, path: `/lines/${encodeURIComponent(id)}/shifts`, drawn: '[data-testid=report]' },
     ]),
   ];
   const look = new Look(browser, base);
