@@ -137,6 +137,8 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/areas/assembly/oee?by=day", []string{`[{"from":"2026-03-01T23:00:00.000Z","to":"2026-03-02T04:34:56.000Z"`}},
 		{"/api/v1/plant/oee", []string{`[{"from":"2026-03-01T23:00:00.000Z","to":"2026-03-02T04:34:56.000Z"`, `"iso_22400":{"availability":`, `"changeover":{"count":1,`, `"mtbf_s":`, `"small_stop":"2m0s"`}},
 		{"/api/v1/machines/a-riveting/oee", []string{`[{"from":"2026-03-01T23:00:00.000Z","to":"2026-03-02T04:34:56.000Z"`}},
+		{"/api/v1/calendars", []string{`[{"id":"day","lines":["mcb-a"],"versions":[{"from":null,"calendar":{"zone":"Asia/Shanghai"}},{"from":"2026-03-02T00:00:00.000Z","entry":7,"calendar":{"zone":"Asia/Shanghai"}}]}]`}},
+		{"/api/v1/products", []string{`[{"id":"C16","name":{"en":"C16","zh":"C16"},"cycles":[{"machine":"a-riveting","from":null,"cycle":"1.8s"},{"machine":"a-riveting","from":"2026-03-02T00:00:00.000Z","entry":8,"cycle":null}]}]`}},
 		{"/api/v1/reasons", []string{`"id":"technical"`, `"children":[{"id":"jam","name":{"en":"Jam","zh":"卡料"},"class":"stop"}]`}},
 	} {
 		t.Run(c.path, func(t *testing.T) {
@@ -294,7 +296,7 @@ func TestOpenAPI(t *testing.T) {
 		"/api/v1/alerts": {"from", "to", "open"}, "/api/v1/alerts/{id}/acknowledge": {"id"}, "/api/v1/gateways": {},
 		"/api/v1/scorecard": {"from", "to"}, "/api/v1/events": {"line", "machine"}, "/api/v1/session": {},
 		"/api/v1/lines/{line}/losses": {"line", "from", "to"}, "/api/v1/reasons": {}, "/api/v1/areas": {}, "/api/v1/lines/{line}/yield": {"line", "from", "to"}, "/api/v1/areas/{area}/oee": {"area", "from", "to", "by"}, "/api/v1/plant/oee": {"from", "to", "by"}, "/api/v1/machines/{machine}/oee": {"machine", "from", "to", "by"}, "/api/v1/entries": {"kind", "key"}, "/api/v1/entries/preview": {}, "/api/v1/results": {"since", "most"},
-		"/api/v1/recompute": {}, "/api/v1/audit": {"from", "to", "gateway"}, "/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
+		"/api/v1/calendars": {}, "/api/v1/products": {}, "/api/v1/recompute": {}, "/api/v1/audit": {"from", "to", "gateway"}, "/api/v1/quarantine": {}, "/api/v1/quarantine/readings": {"machine", "signal", "limit"}, "/api/v1/quarantine/retry": {},
 	}
 	manual, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
 	if err != nil {

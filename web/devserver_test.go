@@ -66,5 +66,5 @@ func hookHandler(f *fixture) http.Handler {
 }
 
 func (f *fixture) sources() Sources {
-	return Sources{Plant: f, Signals: f, Alerts: f, Live: f, Scorecard: f, Losses: f, Places: f, Yields: f, Entries: f, Quarantine: &shelf{}, Audits: f, Recompute: f, Ready: func() (bool, []string) { return f.quiet, []string{"history fills"} }}
+	return Sources{Plant: f, Signals: f, Alerts: f, Live: f, Scorecard: f, Losses: f, Places: f, Yields: f, Entries: f, Quarantine: &shelf{}, Audits: f, Recompute: f, Plans: f, Ready: func() (bool, []string) { return f.quiet, []string{"history fills"} }}
 }

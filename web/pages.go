@@ -19,7 +19,10 @@ var built embed.FS
 
 // routes are the pages that web/ui knows; the server gives its index.html for
 // each.
-var routes = [...]string{"GET /{$}", "GET /lines", "GET /lines/{line}", "GET /gateways", "GET /scorecard"}
+var routes = [...]string{
+	"GET /{$}", "GET /lines", "GET /lines/{line}", "GET /lines/{line}/stops", "GET /lines/{line}/shifts",
+	"GET /orders", "GET /calendars", "GET /cycles", "GET /gateways", "GET /scorecard",
+}
 
 const notBuilt = `<!doctype html><html lang="en"><meta charset="utf-8"><title>LineTwin</title>
 <h1>The pages are not built into this program</h1>

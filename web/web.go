@@ -99,6 +99,7 @@ type Sources struct {
 	Places     Places
 	Yields     Yields
 	Entries    Entries
+	Plans      Plans
 	Quarantine Quarantine
 	Audits     Auditor
 	Recompute  Recomputer
@@ -115,7 +116,7 @@ func (s *Sources) missing() []string {
 	}{
 		{"plant", s.Plant == nil}, {"signals", s.Signals == nil}, {"alerts", s.Alerts == nil},
 		{"live", s.Live == nil}, {"scorecard", s.Scorecard == nil}, {"losses", s.Losses == nil}, {"places", s.Places == nil}, {"yields", s.Yields == nil}, {"entries", s.Entries == nil},
-		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil}, {"recompute", s.Recompute == nil},
+		{"quarantine", s.Quarantine == nil}, {"audits", s.Audits == nil}, {"recompute", s.Recompute == nil}, {"plans", s.Plans == nil},
 	} {
 		if x.nil {
 			names = append(names, x.name)

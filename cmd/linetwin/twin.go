@@ -90,7 +90,7 @@ func (t *twinRole) open(ctx context.Context) error {
 		}
 	}
 	t.web, err = web.New(cfg.Web, web.Sources{
-		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Places: t.model, Yields: t.model, Entries: t.model, Quarantine: t.aside, Audits: t.model, Recompute: t.model,
+		Plant: t.model, Signals: t.model, Alerts: t.model, Live: t.model, Scorecard: t.model, Losses: t.model, Places: t.model, Yields: t.model, Entries: t.model, Quarantine: t.aside, Audits: t.model, Recompute: t.model, Plans: t.model,
 		Metrics: t.meters.handler(t.model, t.wire), Ready: t.wire.ready(t.model.Ready),
 	}, version, log)
 	if err != nil {

@@ -7,12 +7,17 @@ const sizes = [{ width: 1920, height: 1080, theme: 'light' }, wide, { ...wide, t
 
 /**
  * What to look at: every page in both languages and all sizes. MATRIX=short:
- * at 1280x800, and once more in one of the other sizes, each of them in turn.
+ * at 1280x800, and once more in one of the other sizes, each of them in turn;
+ * forms, which are also filled in, once in one language and size.
  */
 export function* matrix(pages, short) {
   const others = sizes.filter((s) => s !== wide);
   let n = 0;
   for (const page of pages) {
+    if (short && page.form) {
+      yield { page, lang: n % 2 ? 'zh' : 'en', size: sizes[(sizes.length - 1 - (n++ % sizes.length))] };
+      continue;
+    }
     for (const lang of ['en', 'zh']) {
       for (const size of short ? [wide, others[n++ % others.length]] : sizes) yield { page, lang, size };
     }

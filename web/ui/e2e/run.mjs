@@ -45,9 +45,16 @@ try {
   const pages = [
     { name: 'overview', path: '/', drawn: 'main svg rect.piece' },
     { name: 'lines', path: '/lines' },
+    { name: 'orders', form: true, path: '/orders' },
+    { name: 'calendars', form: true, path: '/calendars', drawn: '[data-testid=week]' },
+    { name: 'cycles', form: true, path: '/cycles' },
     { name: 'gateways', path: '/gateways' },
     { name: 'scorecard', path: '/scorecard' },
     ...lines.map((l) => ({ name: `line-${l.id}`, path: `/lines/${encodeURIComponent(l.id)}`, fits: true, drawn: '[data-testid=timeline] rect.piece' })),
+    ...lines.slice(0, 1).flatMap(({ id }) => [
+      { name: 'stops', form: true, path: `/lines/${encodeURIComponent(id)}/stops`, drawn: '[data-testid=stop]' },
+      { name: 'shifts', form: true, path: `/lines/${encodeURIComponent(id)}/shifts`, drawn: '[data-testid=report]' },
+    ]),
   ];
   const look = new Look(browser, base);
   for (const view of matrix(pages, process.env.MATRIX === 'short')) {

@@ -15,6 +15,11 @@ export function planned(from: number, to: number, shifts: ShiftInstance[]): numb
   return sum / 1000;
 }
 
+/** Whether enough of a stop was planned time that its reason matters. */
+export function costs(s: Stop, shifts: ShiftInstance[], now: number): boolean {
+  return planned(ms(s.from) ?? now, s.open ? now : (ms(s.to) ?? now), shifts) >= (s.open ? openAfter : worth);
+}
+
 /** Whether somebody should say why: the machine stood by itself and neither it nor anybody else said why. */
 export function unassigned(s: Stop): boolean {
   return s.class === 'stop' && !s.reason && (!s.small || s.open);
@@ -32,9 +37,6 @@ export function asks(line: Line, stops: Stop[], now: number): Stop[] {
   if (line.state.cause) causes.add(line.state.cause);
   const rank = (s: Stop) => (s.machine === line.bottleneck ? 0 : causes.has(s.machine) ? 1 : 2);
   return stops
-    .filter((s) => {
-      const cost = planned(ms(s.from) ?? now, s.open ? now : (ms(s.to) ?? now), [shift]);
-      return unassigned(s) && cost >= (s.open ? openAfter : worth);
-    })
+    .filter((s) => unassigned(s) && costs(s, [shift], now))
     .sort((a, b) => Number(b.open) - Number(a.open) || rank(a) - rank(b) || (ms(b.from) ?? 0) - (ms(a.from) ?? 0));
 }

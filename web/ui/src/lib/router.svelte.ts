@@ -1,14 +1,18 @@
-export type Page = { name: 'overview' | 'lines' | 'gateways' | 'scorecard' | 'missing' } | { name: 'line'; id: string };
+const plain = ['lines', 'gateways', 'scorecard', 'orders', 'calendars', 'cycles'] as const;
+const ofLine = { '': 'line', stops: 'stops', shifts: 'shifts' } as const;
+
+export type Page = { name: 'overview' | 'missing' | (typeof plain)[number] } | { name: (typeof ofLine)[keyof typeof ofLine]; id: string };
 
 /** The page that a path names. */
 export function page(path: string): Page {
   const p = path.replace(/\/+$/, '') || '/';
   if (p === '/') return { name: 'overview' };
-  if (p === '/lines' || p === '/gateways' || p === '/scorecard') return { name: p.slice(1) as 'lines' };
-  const line = /^\/lines\/([^/]+)$/.exec(p);
+  const known = plain.find((n) => p === '/' + n);
+  if (known) return { name: known };
+  const line = /^\/lines\/([^/]+)(?:\/(stops|shifts))?$/.exec(p);
   if (line?.[1]) {
     try {
-      return { name: 'line', id: decodeURIComponent(line[1]) };
+      return { name: ofLine[(line[2] ?? '') as keyof typeof ofLine], id: decodeURIComponent(line[1]) };
     } catch {
       return { name: 'missing' }; // broken escape
     }

@@ -28,9 +28,9 @@ export function takeBack(id: number): Promise<Entry> {
   return post<Entry>('/entries', { undoes: id, by: session.name });
 }
 
-/** What was said of a kind and key, the newest first. */
-export function said(kind: Entry['kind'], key = '', signal?: AbortSignal): Promise<Entry[]> {
-  return get<Entry[]>('/entries', key ? { kind, key } : { kind }, signal);
+/** What was said of a kind and key, or all, the newest first. */
+export function said(kind?: Entry['kind'], key = '', signal?: AbortSignal): Promise<Entry[]> {
+  return get<Entry[]>('/entries', { ...(kind && { kind }), ...(key && { key }) }, signal);
 }
 
 /** The word on a stop: what it had besides stays. */

@@ -67,6 +67,11 @@ export function shiftWords(name: string): string {
   return isKey(key) ? t(key) : t('line.shift', { name });
 }
 
+/** A shift's window by its day and name: 03-02 day shift. */
+export function shiftOf(w: { shift?: string; day?: string; from: Time }): string {
+  return `${(w.day ?? at(w.from)).slice(5)} ${shiftWords(w.shift ?? '')}`;
+}
+
 /** What a signal is called: its characteristic, what it means for its machine, or its own name. */
 export function signalTitle(s: { name: string; role?: string }, m?: Machine): string {
   const measured = named(m?.measurements?.find((x) => x.signal === s.name)?.name);

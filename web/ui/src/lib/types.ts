@@ -1,6 +1,8 @@
 // What the API gives, in the words of the Go package plant. The OpenAPI
 // document at /api/openapi.json is the authority.
 
+export type * from './types-said';
+
 /** RFC 3339 in UTC, or null for never. */
 export type Time = string | null;
 
@@ -55,6 +57,11 @@ export interface Figures extends Span {
   stops: number;
   small_stops: number;
   changeovers: number;
+  /** Of the window of a shift. */
+  shift?: string;
+  day?: string;
+  order?: string;
+  signed_off?: SignedOff;
   flags?: string[] | null;
   why?: Record<string, string> | null;
   switches?: SwitchesHeld[] | null;
@@ -68,6 +75,17 @@ export interface SwitchesHeld extends Span {
   breaks_worked: boolean;
   planned_stops_as_schedule: boolean;
   no_order_as_schedule: boolean;
+}
+
+/** Who signed a shift's figures off, and what became of them since. */
+export interface SignedOff {
+  entry: number;
+  by: string;
+  at: Time;
+  why?: string;
+  revision: number;
+  figures: Figures;
+  restated?: { revision: number; at: Time; reason: string };
 }
 
 export interface ShiftInstance extends Span {
@@ -344,36 +362,14 @@ export interface Stop extends Span {
   reason?: string;
   comment?: string;
   cause?: string;
-}
-
-/** A node of the tree of reasons; those without children are what a stop may have. */
-export interface Reason {
-  id: string;
-  name: Name;
-  class: Class;
-  children?: Reason[];
-}
-
-/** One thing that somebody said. Nothing of it is ever changed; it may be taken back. */
-export interface Entry {
-  id: number;
-  said: Time;
-  by: string;
-  why?: string;
-  kind: 'ideal_cycle' | 'calendar' | 'switches' | 'order' | 'stop';
-  key: string;
-  from: Time;
-  value: unknown;
-  /** Id of the entry that this one takes back. */
-  undoes?: number;
-}
-
-/** What an entry changes of a shift; a shift that there is not is null. */
-export interface Effect {
-  line: string;
-  shift: Time;
-  before: Figures | null;
-  after: Figures | null;
+  /** Id of the entry that gives reason or comment; without it the machine's fault gives them. */
+  entry?: number;
+  /** Id of the entry that divided it: this is one part of the whole. */
+  split?: number;
+  whole?: Span;
+  /** Id of the entry that made one event of these parts. */
+  merge?: number;
+  parts?: Span[];
 }
 
 export interface Signal {

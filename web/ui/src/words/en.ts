@@ -1,6 +1,9 @@
+import { enSaid } from './en-said';
+
 // Every text of the pages, in English. zh.ts has the same keys; {x} stands for
 // what is filled in.
 export const en = {
+  ...enSaid,
   'nav.overview': 'Overview',
   'nav.lines': 'Lines',
   'nav.scorecard': 'Scorecard',
@@ -203,24 +206,20 @@ export const en = {
   'alert.denied.text': 'There is no sign-in yet, so actions are taken only on the computer that runs LineTwin. Acknowledge it there.',
   'alert.sending': 'Sending …',
 
-  'ask.title': 'Why did it stop?',
-  'ask.later': 'Later, {n} more',
-  'ask.notnow': 'Later',
-  'ask.next': 'Next stop ({n})',
-  'ask.back': 'back',
-  'say.undo': 'Undo',
-  'say.denied.title': 'Nothing can be said from here',
-  'say.denied': 'There is no sign-in yet, so LineTwin takes what people say only on the computer that it runs on. Say it there.',
-  'say.conflict': 'Somebody else was faster: it is undone already. Look at the list again.',
-  'say.gone': 'LineTwin knows no such thing any more. Load the page again.',
-  'say.wrong': 'Not taken, because something is not as it has to be: {error}',
-  'say.failed': 'Not taken, because LineTwin could not keep it: {error}. Nothing was changed; try again.',
-  'who.title': 'Who says so?',
-  'who.name': 'Your name',
-  'who.other': 'Another name',
-  'who.why': 'It is noted with what you say, and kept in this browser.',
-  'who.save': 'That is me',
-  'who.as': 'as {who}',
+  'time.date': 'date',
+  'time.time': 'time',
+  'time.none': 'None',
+  'time.order': 'The end has to be after the start. Change one of both times.',
+  'nav.line': 'Pages of this line',
+  'nav.linepage': 'Line',
+  'nav.shifts': 'Shift report',
+
+  'nav.plan': 'Planning',
+  'nav.orders': 'Orders',
+  'nav.calendars': 'Calendars',
+  'nav.cycles': 'Ideal cycles',
+
+  'time.wrong': 'A time of day such as {as}',
 
   'machine.state': 'state',
   'machine.fault': 'fault',

@@ -1,7 +1,9 @@
+import { zhSaid } from './zh-said';
 import type { Words } from './en';
 
 // 页面的全部中文文本；键与 en.ts 相同。
 export const zh: Words = {
+  ...zhSaid,
   'nav.overview': '总览',
   'nav.lines': '产线',
   'nav.scorecard': '数字化转型评分卡',
@@ -204,24 +206,20 @@ export const zh: Words = {
   'alert.denied.text': '尚无登录功能，只有运行 LineTwin 的计算机可以执行操作。请到该计算机上确认。',
   'alert.sending': '正在发送 …',
 
-  'ask.title': '为什么停机？',
-  'ask.later': '稍后，还有 {n} 个',
-  'ask.notnow': '稍后',
-  'ask.next': '下一个停机（{n}）',
-  'ask.back': '返回',
-  'say.undo': '撤销',
-  'say.denied.title': '不能在此处填报',
-  'say.denied': '目前还没有登录功能，LineTwin 只接受在其所在计算机上的填报。请到那台计算机上填报。',
-  'say.conflict': '别人已先一步撤销。请重新查看列表。',
-  'say.gone': 'LineTwin 中已没有这一项。请重新载入页面。',
-  'say.wrong': '未接受，填写内容有误：{error}',
-  'say.failed': '未接受，LineTwin 无法保存：{error}。没有任何更改，请重试。',
-  'who.title': '填报人是谁？',
-  'who.name': '您的姓名',
-  'who.other': '其他姓名',
-  'who.why': '姓名会随填报内容一并记录，并保存在此浏览器中。',
-  'who.save': '是我',
-  'who.as': '填报人：{who}',
+  'time.date': '日期',
+  'time.time': '时间',
+  'time.none': '无',
+  'time.order': '结束时间必须晚于开始时间，请修改其中之一。',
+  'nav.line': '本产线的页面',
+  'nav.linepage': '产线',
+  'nav.shifts': '班次报告',
+
+  'nav.plan': '计划',
+  'nav.orders': '工单',
+  'nav.calendars': '日历',
+  'nav.cycles': '理论节拍',
+
+  'time.wrong': '请输入时间，如 {as}',
 
   'machine.state': '状态',
   'machine.fault': '故障',
