@@ -58,6 +58,8 @@ type History struct {
 	db     *database
 	lock   func() error // gives the folder free
 	writer *sql.Conn
+	pack   *packer
+	urgent chan struct{} // pieces wait to be made chunks of
 
 	mu   sync.Mutex // one write at a time; guards what follows
 	dict dictionary
@@ -76,7 +78,11 @@ func OpenHistory(ctx context.Context, cfg HistoryConfig, log *slog.Logger) (*His
 	if err := os.MkdirAll(cfg.Folder, 0o750); err != nil {
 		return nil, fmt.Errorf("open history: make folder: %w", err)
 	}
-	h := &History{cfg: cfg, log: log}
+	pack, err := newPacker()
+	if err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
+	h := &History{cfg: cfg, log: log, pack: pack, urgent: make(chan struct{}, 1)}
 	if err := h.hold(ctx); err != nil {
 		return nil, err
 	}
@@ -116,6 +122,7 @@ func (h *History) hold(ctx context.Context) error {
 func (h *History) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.pack.close()
 	return errors.Join(h.stmt.close(), h.writer.Close(), h.db.close(), h.lock())
 }
 
