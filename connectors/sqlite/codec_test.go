@@ -85,7 +85,7 @@ func TestColumnComesBack(t *testing.T) {
 			if len(written) > c.most {
 				t.Errorf("%d bytes, want at most %d", len(written), c.most)
 			}
-			for i := range written { // cut anywhere, it is an error
+			for i := 0; i < len(written); i += 1 + len(written)/100 { // cut anywhere, it is an error
 				if err := readColumn(written[:i], &column{}); err == nil {
 					t.Fatalf("its first %d bytes are no error", i)
 				}
@@ -100,7 +100,7 @@ func TestPackedComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.close()
-	for _, raw := range [][]byte{{}, []byte("short"), bytes.Repeat([]byte("long "), 1000)} {
+	for _, raw := range [][]byte{{}, []byte("short"), bytes.Repeat([]byte("long "), 100)} {
 		for _, compress := range []bool{false, true} {
 			packed := p.pack(raw, compress)
 			got, err := p.unpack(packed, nil)

@@ -5,8 +5,11 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,19 +23,12 @@ import (
 // everything is after every reading.
 const everything = plant.Time(math.MaxInt64 - int64(time.Second))
 
-// sealed is a history that makes chunks of all that it has after each write, of
-// many readings after some of them.
-type sealed struct {
-	*History
-	large *atomic.Int64
-}
+// sealed is a history that makes chunks of all that it has after each write.
+type sealed struct{ *History }
 
 func (s sealed) Write(ctx context.Context, batches []*plant.Batch) error {
 	if err := s.History.Write(ctx, batches); err != nil {
 		return err
-	}
-	if len(batches) > 0 && len(batches[0].Readings) == 100 && s.large.Add(1)%50 != 0 {
-		return nil
 	}
 	_, err := s.Seal(ctx, everything)
 	return err
@@ -46,9 +42,9 @@ func TestSealedHistoryKeepsTheContract(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return sealed{h, &atomic.Int64{}}
+			return sealed{h}
 		}
-	})
+	}, historytest.Many, historytest.Beside)
 }
 
 // modelKey is what a reading is known by.
@@ -112,9 +108,17 @@ func TestSealingChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	ctx, n := t.Context(), 0
+	ctx, n, failed := t.Context(), 0, false
+	most := 20
+	if n, err := strconv.Atoi(os.Getenv("LINETWIN_SEAL_CASES")); err == nil {
+		most = n
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		n++
+		if n++; n > most && !failed {
+			return
+		}
+		done := false
+		defer func() { failed = failed || !done }()
 		w := &world{h: h, machine: fmt.Sprint("m", n), model: model{}, times: rapid.SampledFrom([]int64{20, 400, 5_000_000}).Draw(t, "times")}
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {
 			switch rapid.IntRange(0, 2).Draw(t, "step") {
@@ -132,6 +136,7 @@ func TestSealingChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.agree(t)
+		done = true
 	})
 }
 
@@ -251,4 +256,61 @@ func TestPruneOfChunks(t *testing.T) {
 	if err != nil || len(r.Readings) != len(readings)-cut+1 || r.Readings[0].Signal != "product" || r.Readings[1].Time != at(cut-1) {
 		t.Errorf("%d readings left, %v", len(r.Readings), err)
 	}
+}
+
+// TestSealBesideReads: who reads while chunks are made sees each reading once.
+func TestSealBesideReads(t *testing.T) {
+	h, err := OpenHistory(t.Context(), HistoryConfig{Folder: t.TempDir(), Sync: "normal"}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	var wg sync.WaitGroup
+	var written atomic.Int64
+	stop := make(chan struct{})
+	for _, f := range []func(){
+		func() {
+			if _, err := h.Seal(t.Context(), everything); err != nil {
+				t.Error(err)
+			}
+		},
+		func() {
+			least := int(written.Load())
+			r, err := h.Record(t.Context(), "m", nil, plant.Span{From: 1, To: everything})
+			if err != nil || len(r.Readings) < least {
+				t.Errorf("%d readings, %v; want at least %d", len(r.Readings), err, least)
+			}
+			for i := range r.Readings {
+				if r.Readings[i].Value != plant.Integer(int64(i)) {
+					t.Errorf("reading %d is %v", i, r.Readings[i])
+					return
+				}
+			}
+		},
+	} {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					f()
+				}
+			}
+		})
+	}
+	next := int64(0)
+	for i := range 40 {
+		b := batchOf("m")
+		for range 1 + i%20 { // rows and pieces
+			b[0].Readings = append(b[0].Readings, plant.Reading{Machine: "m", Signal: "a", Time: epoch + plant.FromMilli(next), Value: plant.Integer(next)})
+			next++
+		}
+		if err := h.Write(t.Context(), b); err != nil {
+			t.Error(err)
+		}
+		written.Store(next)
+	}
+	close(stop)
+	wg.Wait()
 }
