@@ -12,7 +12,8 @@ import (
 
 // Chart gives what a signal was in each of at most points equal parts of span
 // (plant.Buckets), those without readings included. Text has no numbers, only
-// counts and last values; booleans count as 0 and 1.
+// counts and last values; booleans count as 0 and 1. Where readings were dropped,
+// a minute, or an hour where minutes were dropped, counts where it begins.
 func (h *History) Chart(ctx context.Context, machine, name string, span plant.Span, points int) ([]plant.Bucket, error) {
 	if points < 1 || points > plant.MaxBuckets {
 		return nil, fmt.Errorf("chart of %s %s: %d points, want 1 to %d", machine, name, points, plant.MaxBuckets)
@@ -40,7 +41,14 @@ const chartRead = int64(10 * 24 * time.Hour / time.Millisecond)
 
 // chart adds the readings to their buckets in one pass over them.
 func (s session) chart(machine int64, k kept, d *drawing) error {
-	from, to, err := s.extent(machine, k, d.start, d.end)
+	rawFrom, err := s.rawFrom(k.id)
+	if err == nil && d.start < rawFrom {
+		err = s.aggregates(k.id, d.start, min(d.end, rawFrom), d.take)
+	}
+	if err != nil {
+		return err
+	}
+	from, to, err := s.extent(machine, k, max(d.start, rawFrom), d.end)
 	for ; err == nil && from < to; from += chartRead {
 		err = s.chartPart(machine, k, d, from, min(from+chartRead, to))
 	}
@@ -128,16 +136,21 @@ func (d *drawing) whole(c *digest) bool {
 	if (c.start-d.start)/d.width != (c.stop-d.start)/d.width {
 		return false
 	}
+	d.take(c)
+	return true
+}
+
+// take takes a digest as if all of its readings were at its start.
+func (d *drawing) take(c *digest) {
 	b := d.bucket(c.start)
 	b.Bad += c.bad
 	if c.readings == c.bad {
-		return true
+		return
 	}
 	b.Count, b.Last = b.Count+c.readings-c.bad, c.last
 	if c.last.Kind() != plant.KindText {
 		d.number(b, c.low, c.high, c.total)
 	}
-	return true
 }
 
 // add takes readings.

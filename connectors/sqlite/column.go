@@ -139,6 +139,16 @@ func (c *column) from(ms int64) int {
 	return i
 }
 
+// since gives what a settled column, which may be nil, has from ms on.
+func (c *column) since(ms int64) *column {
+	if c == nil || c.len() == 0 || c.times[0] >= ms {
+		return c
+	}
+	part := &column{}
+	part.appendOf(c, c.from(ms), c.len())
+	return part
+}
+
 // settle puts readings in order of time. Of those at one time the last one with
 // a value stays, or, where none has one, the last.
 func (c *column) settle() {

@@ -12,7 +12,8 @@ import (
 
 // Counts gives how many readings there are of a machine in each minute of span
 // that has any: each signal and time once, of any quality. Minutes that span
-// cuts are counted as far as they lie in it.
+// cuts are counted as far as they lie in it. Where readings were dropped, minutes
+// are counted that begin in it; where these were dropped too, nothing is.
 func (h *History) Counts(ctx context.Context, machine string, span plant.Span) ([]plant.MinuteCount, error) {
 	found := map[plant.Time]uint64{}
 	err := h.view(ctx, func(s session) error {
@@ -46,7 +47,19 @@ func (s session) count(machine int64, kept []kept, span plant.Span, found map[pl
 			return err
 		}
 		for _, k := range kept {
-			err := s.walk(k, from, to, fresh[k.id], nil, func(c *column, i, j int) error {
+			rawFrom, err := s.rawFrom(k.id)
+			if err == nil && from < rawFrom {
+				err = s.aggregatesOf(k.id, minuteStep, from, min(to, rawFrom), func(d *digest) {
+					found[plant.FromMilli(d.start)] += uint64(d.readings)
+				})
+			}
+			if err != nil {
+				return err
+			}
+			if rawFrom >= to {
+				continue
+			}
+			err = s.walk(k, max(from, rawFrom), to, fresh[k.id].since(rawFrom), nil, func(c *column, i, j int) error {
 				for i < j {
 					first, m := i, c.times[i]/minute
 					for ; i < j && c.times[i]/minute == m; i++ {

@@ -14,8 +14,8 @@ const (
 	pruneChunks = 64 // deleted in one transaction, so that writers wait for tens of milliseconds at most
 )
 
-// Run makes chunks of what is no longer recent and deletes what is older than
-// MaxAge, at once and then again and again, until ctx ends.
+// Run makes chunks of what is no longer recent and drops what the settings say,
+// at once and then again and again, until ctx ends.
 func (h *History) Run(ctx context.Context) error {
 	seal, prune := time.NewTicker(sealEvery), time.NewTicker(pruneEvery)
 	defer seal.Stop()
@@ -32,7 +32,7 @@ func (h *History) Run(ctx context.Context) error {
 		_, err := h.Seal(ctx, plant.At(time.Now().Add(-sealAge)))
 		return err
 	}
-	do("delete what is old", func() error { return h.pruneOld(ctx) })
+	do("drop what is old", func() error { return h.retain(ctx, plant.At(time.Now())) })
 	do("compress what is old", sealOld)
 	for {
 		select {
@@ -43,28 +43,18 @@ func (h *History) Run(ctx context.Context) error {
 		case <-seal.C:
 			do("compress what is old", sealOld)
 		case <-prune.C:
-			do("delete what is old", func() error { return h.pruneOld(ctx) })
+			do("drop what is old", func() error { return h.retain(ctx, plant.At(time.Now())) })
 		}
 	}
 }
 
-// pruneOld deletes what is older than MaxAge.
-func (h *History) pruneOld(ctx context.Context) error {
-	if h.cfg.MaxAge == 0 {
-		return nil
-	}
-	n, err := h.Prune(ctx, plant.At(time.Now().Add(-h.cfg.MaxAge)))
-	if n > 0 {
-		h.log.Info("history deleted what is old", "readings", n, "max_age", h.cfg.MaxAge)
-	}
-	return err
-}
-
-// Prune deletes the readings with a time before a time, and gives their
-// number. Of each signal the last one before it stays, so that Before still
-// knows what a signal was that has not changed since. The space is used again;
-// the file does not get smaller.
+// Prune drops the readings with a time before a full hour, that which has begun
+// at a time, and gives their number. What they were in each minute and hour is
+// kept: charts and counts go on from these. Of each signal the last one before it
+// stays, so that Before still knows what a signal was that has not changed since.
+// The space is used again; the file does not get smaller.
 func (h *History) Prune(ctx context.Context, before plant.Time) (int64, error) {
+	before = before.Floor(time.Hour)
 	if _, err := h.Seal(ctx, before); err != nil {
 		return 0, err
 	}
@@ -96,61 +86,118 @@ func (h *History) Prune(ctx context.Context, before plant.Time) (int64, error) {
 	return total, nil
 }
 
-// pruneSignal deletes the chunks of a signal before a time, and cuts the one
-// that reaches up to it.
+// pruneSignal drops the readings of a signal before a full hour.
 func (h *History) pruneSignal(ctx context.Context, id, before int64) (total int64, err error) {
+	p := &pruning{h: h, id: id, before: before, most: pruneChunks}
 	for more := true; more && err == nil; {
 		var n int64
 		err = h.alter(ctx, func(c raw) error {
-			n, more, err = h.pruneSome(session{ctx: context.Background(), c: c, pack: h.pack}, id, before)
+			p.session = session{ctx: context.Background(), c: c, pack: h.pack}
+			n, more, err = p.some()
 			return err
 		})
 		if err == nil {
 			total += n
+			h.dropped(func(r *Retained) { r.Readings += n })
 		}
 	}
 	return total, err
 }
 
-// pruneSome is what pruneSignal does in one transaction.
-func (h *History) pruneSome(s session, id, before int64) (deleted int64, more bool, err error) {
-	var chunks []int64
-	var data driver.Value // of the last one
-	var held []int64      // readings of each
-	err = s.each("SELECT id, readings, data FROM chunks WHERE signal = ? AND start < ? ORDER BY start LIMIT ?", func(v []driver.Value) error {
-		chunks, held, data = append(chunks, v[0].(int64)), append(held, v[1].(int64)), v[2]
+// pruning drops readings of one signal, a part in each transaction.
+type pruning struct {
+	session
+	h          *History
+	id, before int64
+	most       int // chunks in one transaction
+}
+
+// old is a chunk of which something is to be dropped.
+type old struct {
+	id, start int64
+	data      driver.Value
+}
+
+// some drops what is before a full hour, at most before p.before: up to which
+// the next chunks reach.
+func (p *pruning) some() (dropped int64, more bool, err error) {
+	var chunks []old
+	err = p.each("SELECT id, start, data FROM chunks WHERE signal = ? AND start < ? ORDER BY start LIMIT ?", func(v []driver.Value) error {
+		chunks = append(chunks, old{v[0].(int64), v[1].(int64), v[2]})
 		return nil
-	}, id, before, int64(pruneChunks))
-	if err != nil || len(chunks) == 0 {
-		return 0, false, err
-	}
-	last := len(chunks) - 1
-	for i, chunk := range chunks[:last] {
-		if err := exec(s.c, "DELETE FROM chunks WHERE id = ?", chunk); err != nil {
-			return 0, false, err
-		}
-		deleted += held[i]
-	}
-	if len(chunks) == pruneChunks {
-		return deleted, true, nil
-	}
-	raw, err := s.unpack(data, nil)
+	}, p.id, p.before, int64(p.most))
 	if err != nil {
 		return 0, false, err
 	}
+	cut := p.before
+	if len(chunks) == p.most {
+		cut = chunks[len(chunks)-1].start / hourStep * hourStep
+		for len(chunks) > 0 && chunks[len(chunks)-1].start >= cut {
+			chunks = chunks[:len(chunks)-1]
+		}
+		if len(chunks) == 0 { // all are of one hour
+			p.most *= 2
+			return 0, true, nil
+		}
+	}
+	dropped, err = p.chunks(chunks, cut)
+	if err == nil {
+		err = exec(p.c, "UPDATE signals SET raw_from = max(raw_from, ?) WHERE id = ?", cut, p.id)
+	}
+	return dropped, cut < p.before, err
+}
+
+// chunks drops what chunks have before cut, but for the last reading, and keeps
+// what that was.
+func (p *pruning) chunks(chunks []old, cut int64) (dropped int64, err error) {
+	rawFrom, err := p.rawFrom(p.id)
+	if err != nil {
+		return 0, err
+	}
+	minutes, hours := aggregator{step: minuteStep}, aggregator{step: hourStep}
 	var part, rest column
-	if err := readColumn(raw, &part); err != nil {
-		return 0, false, err
+	for i, chunk := range chunks {
+		raw, err := p.unpack(chunk.data, nil)
+		if err != nil {
+			return 0, err
+		}
+		part.reset()
+		if err := readColumn(raw, &part); err != nil {
+			return 0, err
+		}
+		from, to := part.from(rawFrom), part.from(cut)
+		minutes.add(&part, from, to)
+		hours.add(&part, from, to)
+		stays := part.len()
+		if i == len(chunks)-1 {
+			if stays = to - 1; stays == 0 {
+				continue
+			}
+			rest.appendOf(&part, stays, part.len())
+		}
+		dropped += int64(stays)
+		if err := exec(p.c, "DELETE FROM chunks WHERE id = ?", chunk.id); err != nil {
+			return 0, err
+		}
 	}
-	stays := part.from(before) - 1
-	if stays <= 0 {
-		return deleted, false, nil
+	if rest.len() > 0 {
+		if err := p.h.put(p.c, p.id, &rest); err != nil {
+			return 0, err
+		}
 	}
-	rest.appendOf(&part, stays, part.len())
-	if err := exec(s.c, "DELETE FROM chunks WHERE id = ?", chunks[last]); err != nil {
-		return 0, false, err
+	if err := p.putAggregates(p.id, minuteStep, minutes.all); err != nil {
+		return 0, err
 	}
-	return deleted + int64(stays), false, h.put(s.c, id, &rest)
+	return dropped, p.putAggregates(p.id, hourStep, hours.all)
+}
+
+// rawFrom gives from when on a signal's readings are kept.
+func (s session) rawFrom(signal int64) (ms int64, err error) {
+	err = s.each("SELECT raw_from FROM signals WHERE id = ?", func(v []driver.Value) error {
+		ms = v[0].(int64)
+		return nil
+	}, signal)
+	return ms, err
 }
 
 // alter runs f in a transaction of its own, between writes.

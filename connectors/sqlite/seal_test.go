@@ -230,34 +230,6 @@ func checkBucket(t *rapid.T, b *plant.Bucket, want []plant.Reading) {
 	}
 }
 
-// TestPruneOfChunks: what TestPrune shows of rows holds of chunks.
-func TestPruneOfChunks(t *testing.T) {
-	h := openIn(t, t.TempDir())
-	defer h.Close()
-	at := func(second int) plant.Time { return epoch + plant.Time(second)*plant.Time(time.Second) }
-	var readings []plant.Reading
-	for i := range 3 * chunkMost {
-		readings = append(readings, plant.Reading{Machine: "m", Signal: "a", Time: at(i), Value: plant.Integer(int64(i))})
-	}
-	readings = append(readings, plant.Reading{Machine: "m", Signal: "product", Time: at(0), Value: plant.Text("C16")})
-	if err := h.Write(t.Context(), batchOf("m", readings...)); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := h.Seal(t.Context(), everything); err != nil || n != int64(len(readings)) {
-		t.Fatalf("%d sealed, %v", n, err)
-	}
-	const cut = chunkMost + 100
-	for _, want := range []int64{cut - 1, 0} {
-		if n, err := h.Prune(t.Context(), at(cut)); err != nil || n != want {
-			t.Errorf("%d deleted, %v; want %d", n, err, want)
-		}
-	}
-	r, err := h.Record(t.Context(), "m", nil, plant.Span{From: 1, To: everything})
-	if err != nil || len(r.Readings) != len(readings)-cut+1 || r.Readings[0].Signal != "product" || r.Readings[1].Time != at(cut-1) {
-		t.Errorf("%d readings left, %v", len(r.Readings), err)
-	}
-}
-
 // TestSealBesideReads: who reads while chunks are made sees each reading once.
 func TestSealBesideReads(t *testing.T) {
 	h, err := OpenHistory(t.Context(), HistoryConfig{Folder: t.TempDir(), Sync: "normal"}, quiet())

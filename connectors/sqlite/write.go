@@ -27,6 +27,7 @@ type machine struct {
 type signal struct {
 	id    driver.Value // an int64, boxed once
 	kind  plant.Kind
+	from  int64  // readings before it were dropped
 	stage column // readings of the write that is going on
 }
 
@@ -74,6 +75,7 @@ func (h *History) transact(ctx context.Context, c raw, batches []*plant.Batch) e
 		return err
 	}
 	before := h.refused.Load()
+	h.late = 0
 	err := transact(c, func(c raw) error {
 		for _, b := range batches {
 			if err := ctx.Err(); err != nil {
@@ -99,6 +101,7 @@ func (h *History) transact(ctx context.Context, c raw, batches []*plant.Batch) e
 		h.refused.Store(before)
 		return err
 	}
+	h.tellLate()
 	for _, m := range h.dict {
 		if m.pieces >= piecesWait {
 			h.hurry()
@@ -106,6 +109,21 @@ func (h *History) transact(ctx context.Context, c raw, batches []*plant.Batch) e
 		}
 	}
 	return nil
+}
+
+// tellLate counts readings that came too late to be kept.
+func (h *History) tellLate() {
+	if h.late == 0 {
+		return
+	}
+	first := false
+	h.dropped(func(r *Retained) {
+		first = r.Late == 0
+		r.Late += h.late
+	})
+	if first {
+		h.log.Warn("readings came of a time whose readings history has dropped; they are not kept", "readings", h.late)
+	}
 }
 
 // batch adds one batch to the transaction.
@@ -153,6 +171,10 @@ func (h *History) reading(c raw, b *plant.Batch, m *machine, r *plant.Reading) e
 			}
 			s.kind = kind
 		}
+	}
+	if r.Time.Milli() < s.from {
+		h.late++
+		return nil
 	}
 	if s.stage.len() == 0 {
 		m.staged = append(m.staged, s)
@@ -244,8 +266,8 @@ func (h *History) ready(ctx context.Context, c raw) error {
 	if err != nil {
 		return err
 	}
-	err = query(c, "SELECT id, machine, name, kind FROM signals", func(v []driver.Value) error {
-		s := &signal{id: v[0]}
+	err = query(c, "SELECT id, machine, name, kind, raw_from FROM signals", func(v []driver.Value) error {
+		s := &signal{id: v[0], from: v[4].(int64)}
 		m := byID[v[1].(int64)]
 		if m == nil {
 			return fmt.Errorf("signal %v is of machine %v, which is not there", v[2], v[1])
