@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"maps"
 	"slices"
@@ -31,6 +32,21 @@ func (h *History) Counts(ctx context.Context, machine string, span plant.Span) (
 		counts = append(counts, plant.MinuteCount{Minute: minute, Readings: found[minute]})
 	}
 	return counts, nil
+}
+
+// CountedFrom gives the time before which Counts of a machine lack what was
+// dropped; 0: nothing was.
+func (h *History) CountedFrom(ctx context.Context, machine string) (plant.Time, error) {
+	var from plant.Time
+	err := h.view(ctx, func(s session) error {
+		return s.each("SELECT max(s.minutes_from) FROM signals s JOIN machines m ON m.id = s.machine WHERE m.name = ?", func(v []driver.Value) error {
+			if ms, ok := v[0].(int64); ok {
+				from = plant.FromMilli(ms)
+			}
+			return nil
+		}, machine)
+	})
+	return from, h.db.explain("read history of", err)
 }
 
 // countRead is how much of a span is counted at once: what is not in chunks yet

@@ -122,6 +122,13 @@ func (h *History) dropOldest(ctx context.Context, now plant.Time) (bool, error) 
 // dropAggregates deletes the rows of aggregates that end before a time.
 func (h *History) dropAggregates(ctx context.Context, step, before int64) (n int64, err error) {
 	err = h.alter(ctx, func(c raw) error {
+		if step == minuteStep {
+			err := exec(c, `UPDATE signals SET minutes_from = max(minutes_from, coalesce((
+ SELECT max(stop) + step FROM aggregates WHERE signal = signals.id AND step = ?1 AND stop < ?2), 0))`, step, before)
+			if err != nil {
+				return err
+			}
+		}
 		res, err := c.ExecContext(context.Background(), "DELETE FROM aggregates WHERE step = ? AND stop < ?", named(step, before))
 		if err == nil {
 			n, err = res.RowsAffected()

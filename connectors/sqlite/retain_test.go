@@ -94,12 +94,17 @@ func TestDroppedReadingsLeaveMinutesAndHours(t *testing.T) {
 		t.Errorf("%d readings in the hour with a late one, want %d", got[31].Count, hours[31].Count+1)
 	}
 	// Hours stay when minutes go, of which a row has a day at least.
+	if from, err := h.CountedFrom(t.Context(), "m"); err != nil || from != 0 {
+		t.Errorf("counted from %s, %v; nothing is dropped of minutes yet", from, err)
+	}
 	if n, err := h.dropAggregates(t.Context(), minuteStep, milli(hourOf(24))); err != nil || n == 0 {
 		t.Errorf("%d rows of minutes dropped, %v", n, err)
 	}
 	chartIs(t, "hours without minutes", h, all, 40, hours[:31])
-	if got, err := h.Counts(t.Context(), "m", all); err != nil || len(got) == 2400 || len(got) < 600 {
-		t.Errorf("%d minutes counted, %v; want some, and those of ten hours at least", len(got), err)
+	got, err := h.Counts(t.Context(), "m", all)
+	from, err2 := h.CountedFrom(t.Context(), "m")
+	if err != nil || err2 != nil || len(got) == 2400 || len(got) < 600 || got[0].Minute != from {
+		t.Errorf("%d minutes counted from %s, %v %v; want some, and those of ten hours at least", len(got), from, err, err2)
 	}
 }
 

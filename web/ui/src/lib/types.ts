@@ -287,6 +287,7 @@ export interface Audit extends Span {
   waiting: number;
   quarantined: number;
   dropped: number;
+  expired: number;
   unexplained: number;
   surplus: number;
   uncounted: number;
