@@ -46,7 +46,9 @@ func (s *AuditSums) Add(o *AuditSums) {
 }
 
 // Missing gives how many readings were made and are not in history.
-func (s *AuditSums) Missing() uint64 { return s.Waiting + s.Quarantined + s.Dropped + s.Expired + s.Unexplained }
+func (s *AuditSums) Missing() uint64 {
+	return s.Waiting + s.Quarantined + s.Dropped + s.Expired + s.Unexplained
+}
 
 // AuditDifference is a run of minutes of a machine in which something is
 // missing, or too much, for the same reasons.
