@@ -46,6 +46,7 @@ func span(from, to int64) plant.Span { return plant.Span{From: at(from), To: at(
 const (
 	Many   = "100,000 readings"
 	Beside = "reads beside writes"
+	Odd    = "odd names and texts"
 )
 
 // Run holds a store to the contract, but for tests that are left out. fresh
@@ -68,7 +69,7 @@ func Run(t *testing.T, fresh func(t testing.TB) (open func() Store), without ...
 		{"the last reading before a time", before},
 		{"a chart", chart},
 		{"charts of every kind", chartKinds},
-		{"odd names and texts", odd},
+		{Odd, odd},
 		{"very long texts", long},
 		{"another kind is set aside", otherKind},
 		{"what is no reading is set aside", noReading},

@@ -44,7 +44,7 @@ func TestSealedHistoryKeepsTheContract(t *testing.T) {
 			}
 			return sealed{h}
 		}
-	}, historytest.Many, historytest.Beside)
+	}, historytest.Many, historytest.Beside, historytest.Odd)
 }
 
 // modelKey is what a reading is known by.
@@ -109,7 +109,7 @@ func TestSealingChangesNothing(t *testing.T) {
 	}
 	defer h.Close()
 	ctx, n, failed := t.Context(), 0, false
-	most := 20
+	most := 8
 	if n, err := strconv.Atoi(os.Getenv("LINETWIN_SEAL_CASES")); err == nil {
 		most = n
 	}
