@@ -308,7 +308,7 @@ func (b *auditBench) deleted(span plant.Span, remove func(at plant.Time)) {
 	}
 	out, _, _ := command(t.Context(), "audit", b.settings, "--from", span.From.Std().Format(time.RFC3339), "--to", span.To.Std().Format(time.RFC3339), "--output", "csv", "--gateway", "assembly/edge-1")
 	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
-	if err != nil || len(rows) != 2 || rows[1][0] != "press" || rows[1][10] != "1" {
+	if err != nil || len(rows) != 2 || rows[1][0] != "press" || rows[1][11] != "1" {
 		t.Errorf("as CSV: %v %q", err, out)
 	}
 	if _, _, err := command(t.Context(), "audit", b.settings, "--gateway", "edge-7"); err == nil || !strings.Contains(err.Error(), `no gateway "edge-7"; there is only assembly/edge-1`) {
