@@ -16,7 +16,7 @@ type Audit struct {
 }
 
 // AuditSums are numbers of readings. Made = Repeated + Stored - Uncounted -
-// Surplus + Waiting + Quarantined + Dropped + Unexplained.
+// Surplus + Waiting + Quarantined + Dropped + Expired + Unexplained.
 type AuditSums struct {
 	Made     uint64 `json:"made"`     // put into batches by gateways
 	Repeated uint64 `json:"repeated"` // of made: of a time that was there already, so that history has one row for both
@@ -25,6 +25,7 @@ type AuditSums struct {
 	Waiting     uint64 `json:"waiting"`     // not stored: still with its gateway
 	Quarantined uint64 `json:"quarantined"` // not stored: history refused it
 	Dropped     uint64 `json:"dropped"`     // not stored: dropped by its gateway, a known gap
+	Expired     uint64 `json:"expired"`     // not stored any more: history's retention dropped its time, and even its minutes
 	Unexplained uint64 `json:"unexplained"` // not stored, and nobody knows why
 	Surplus     uint64 `json:"surplus"`     // stored, though its gateway, which has told its counts, made fewer
 	Uncounted   uint64 `json:"uncounted"`   // stored of times of which no gateway has told its counts
@@ -38,13 +39,16 @@ func (s *AuditSums) Add(o *AuditSums) {
 	s.Waiting += o.Waiting
 	s.Quarantined += o.Quarantined
 	s.Dropped += o.Dropped
+	s.Expired += o.Expired
 	s.Unexplained += o.Unexplained
 	s.Surplus += o.Surplus
 	s.Uncounted += o.Uncounted
 }
 
 // Missing gives how many readings were made and are not in history.
-func (s *AuditSums) Missing() uint64 { return s.Waiting + s.Quarantined + s.Dropped + s.Unexplained }
+func (s *AuditSums) Missing() uint64 {
+	return s.Waiting + s.Quarantined + s.Dropped + s.Expired + s.Unexplained
+}
 
 // AuditDifference is a run of minutes of a machine in which something is
 // missing, or too much, for the same reasons.

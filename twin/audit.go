@@ -19,6 +19,13 @@ type Counter interface {
 	Quarantine(ctx context.Context, limit int) ([]plant.Refused, error)
 }
 
+// Forgetter is a Counter that drops what is too old.
+type Forgetter interface {
+	// CountedFrom gives the time before which Counts of a machine lack what was
+	// dropped; 0: nothing was.
+	CountedFrom(ctx context.Context, machine string) (plant.Time, error)
+}
+
 // Books keeps what gateways counted.
 type Books interface {
 	// SaveCounts keeps a report, once however often it comes.
@@ -112,7 +119,7 @@ func (t *Twin) Audit(ctx context.Context, span plant.Span, gateway string) (plan
 	if t.opts.Books == nil || t.opts.Counter == nil {
 		return plant.Audit{}, fmt.Errorf("audit: this twin keeps no counts")
 	}
-	in := &accounts{span: span, stored: map[machineMinute]uint64{}, quarantined: map[machineMinute]uint64{}}
+	in := &accounts{span: span, expired: map[string]plant.Time{}, stored: map[machineMinute]uint64{}, quarantined: map[machineMinute]uint64{}}
 	var err error
 	// Counts first: what they count was made before what is then looked for.
 	if in.counts, err = t.opts.Books.Counts(ctx, span); err != nil {
@@ -131,6 +138,11 @@ func (t *Twin) Audit(ctx context.Context, span plant.Span, gateway string) (plan
 		}
 		for _, m := range minutes {
 			in.stored[machineMinute{machine, m.Minute}] += m.Readings
+		}
+		if f, ok := t.opts.Counter.(Forgetter); ok {
+			if in.expired[machine], err = f.CountedFrom(ctx, machine); err != nil {
+				return plant.Audit{}, err
+			}
 		}
 	}
 	if err := t.refused(ctx, in); err != nil {

@@ -21,6 +21,7 @@ type accounts struct {
 	counts      []plant.GatewayCount
 	stored      map[machineMinute]uint64
 	quarantined map[machineMinute]uint64
+	expired     map[string]plant.Time // by machine: history counts nothing before it any more
 	gaps        []plant.GatewayGap
 	gateways    []auditedGateway
 }
@@ -116,6 +117,10 @@ func (r *reconciler) minute(key machineMinute, c *plant.Count) plant.AuditSums {
 		return s
 	}
 	missing := own - s.Stored
+	if key.minute < r.expired[key.machine] {
+		s.Expired = missing
+		return s
+	}
 	use := func(explained uint64) uint64 {
 		n := min(missing, explained)
 		missing -= n
@@ -175,6 +180,6 @@ func (r *reconciler) differ(key machineMinute, s *plant.AuditSums) {
 }
 
 // reasons tells which reasons there are.
-func reasons(s *plant.AuditSums) (set [6]bool) {
-	return [...]bool{s.Waiting > 0, s.Quarantined > 0, s.Dropped > 0, s.Unexplained > 0, s.Surplus > 0, s.Uncounted > 0}
+func reasons(s *plant.AuditSums) (set [7]bool) {
+	return [...]bool{s.Waiting > 0, s.Quarantined > 0, s.Dropped > 0, s.Expired > 0, s.Unexplained > 0, s.Surplus > 0, s.Uncounted > 0}
 }

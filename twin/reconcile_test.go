@@ -17,7 +17,7 @@ func minute(n int) plant.Time { return auditStart.Add(time.Duration(n) * time.Mi
 // ledgers makes accounts of lines such as "press 3 made 10 repeated 1 stored 9".
 func ledgers(t *testing.T, text string) *accounts {
 	t.Helper()
-	in := &accounts{span: plant.Span{From: minute(0), To: minute(10)}, stored: map[machineMinute]uint64{}, quarantined: map[machineMinute]uint64{}}
+	in := &accounts{span: plant.Span{From: minute(0), To: minute(10)}, expired: map[string]plant.Time{}, stored: map[machineMinute]uint64{}, quarantined: map[machineMinute]uint64{}}
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		if len(words) < 2 {
@@ -51,6 +51,8 @@ func ledgers(t *testing.T, text string) *accounts {
 				in.stored[key] += n
 			case "quarantined":
 				in.quarantined[key] += n
+			case "expired": // before this minute
+				in.expired[words[0]] = minute(int(n))
 			}
 		}
 		if c.Made > 0 {
@@ -84,6 +86,8 @@ func TestReconcile(t *testing.T) {
 		{name: "more is missing than was late", text: "press 1 made 10 late 2 stored 7", want: []string{"press 1-2 unexplained 1"}},
 		{name: "dropped", text: "press 1 made 10 dropped 4 stored 6\npress 2 made 9 dropped 9\npress 3 made 3 dropped 1 stored 1",
 			want: []string{"press 1-3 dropped 13", "press 3-4 dropped 1 unexplained 1"}},
+		{name: "dropped by retention", text: "press 1 made 10 dropped 4\npress 2 made 9 stored 4\npress 3 made 3 stored 1 expired 3\noven 1 made 1",
+			want: []string{"oven 1-2 unexplained 1", "press 1-3 expired 15", "press 3-4 unexplained 2"}},
 		{name: "dropped after it was stored", text: "press 1 made 10 dropped 4 stored 10", proven: true},
 		{name: "quarantined", text: "press 1 made 10 stored 8 quarantined 2", want: []string{"press 1-2 quarantined 2"}},
 		{name: "in quarantine and stored later", text: "press 1 made 10 stored 10 quarantined 2", proven: true},
@@ -118,7 +122,7 @@ func TestReconcile(t *testing.T) {
 				for _, r := range []struct {
 					name string
 					n    uint64
-				}{{"waiting", d.Waiting}, {"quarantined", d.Quarantined}, {"dropped", d.Dropped}, {"unexplained", d.Unexplained}, {"surplus", d.Surplus}, {"uncounted", d.Uncounted}} {
+				}{{"waiting", d.Waiting}, {"quarantined", d.Quarantined}, {"dropped", d.Dropped}, {"expired", d.Expired}, {"unexplained", d.Unexplained}, {"surplus", d.Surplus}, {"uncounted", d.Uncounted}} {
 					if r.n > 0 {
 						text += fmt.Sprintf(" %s %d", r.name, r.n)
 					}

@@ -27,7 +27,8 @@ func (a *app) audit() *cobra.Command {
 	c := &cobra.Command{
 		Use: "audit FILE", Short: "Hold what gateways made against what history has", Args: cobra.ExactArgs(1),
 		Long: `Asks the running twin of FILE, per machine and minute of readings' time, what its gateways made and what its
-history has, and names every difference: waiting at the gateway, quarantined, dropped, or unexplained.
+history has, and names every difference: waiting at the gateway, quarantined, dropped,
+expired by history's retention, or unexplained.
 
 The exit code is 0 where all is in history, 2 where something is missing, is too much, or was not counted, and
 1 where the audit could not be made.`,
@@ -136,11 +137,11 @@ func (a *app) printAudit(audit *plant.Audit, form string) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(audit)
 	}
-	r := newRows(a.stdout, form, "machine", "from", "to", "gateways", "made", "repeated", "stored", "waiting", "quarantined", "dropped", "unexplained", "surplus", "uncounted")
+	r := newRows(a.stdout, form, "machine", "from", "to", "gateways", "made", "repeated", "stored", "waiting", "quarantined", "dropped", "expired", "unexplained", "surplus", "uncounted")
 	for i := range audit.Differences {
 		d := &audit.Differences[i]
 		cells := []any{d.Machine, d.From, d.To, strings.Join(d.Gateways, " "), d.Made, d.Repeated, d.Stored}
-		for _, n := range []uint64{d.Waiting, d.Quarantined, d.Dropped, d.Unexplained, d.Surplus, d.Uncounted} {
+		for _, n := range []uint64{d.Waiting, d.Quarantined, d.Dropped, d.Expired, d.Unexplained, d.Surplus, d.Uncounted} {
 			if n == 0 && form == outTable {
 				cells = append(cells, nil)
 			} else {
@@ -172,8 +173,8 @@ func (a *app) printAudit(audit *plant.Audit, form string) error {
 // auditNotes gives the sums, the dropped times and the gateways' problems in words.
 func auditNotes(audit *plant.Audit) []string {
 	s := &audit.Sums
-	notes := []string{fmt.Sprintf("%s to %s: %d made, of these %d repeated; %d stored, %d waiting, %d quarantined, %d dropped, %d unexplained; %d surplus, %d uncounted",
-		audit.From, audit.To, s.Made, s.Repeated, s.Stored, s.Waiting, s.Quarantined, s.Dropped, s.Unexplained, s.Surplus, s.Uncounted)}
+	notes := []string{fmt.Sprintf("%s to %s: %d made, of these %d repeated; %d stored, %d waiting, %d quarantined, %d dropped, %d expired, %d unexplained; %d surplus, %d uncounted",
+		audit.From, audit.To, s.Made, s.Repeated, s.Stored, s.Waiting, s.Quarantined, s.Dropped, s.Expired, s.Unexplained, s.Surplus, s.Uncounted)}
 	for i := range audit.Gaps {
 		g := &audit.Gaps[i]
 		machine := g.Machine

@@ -22,6 +22,7 @@ import (
 	"linetwin/configs"
 	"linetwin/connectors/historytest"
 	"linetwin/connectors/sparkplug"
+	"linetwin/connectors/sqlite"
 	"linetwin/gateway"
 	"linetwin/plant"
 )
@@ -307,7 +308,7 @@ func (b *auditBench) deleted(span plant.Span, remove func(at plant.Time)) {
 	}
 	out, _, _ := command(t.Context(), "audit", b.settings, "--from", span.From.Std().Format(time.RFC3339), "--to", span.To.Std().Format(time.RFC3339), "--output", "csv", "--gateway", "assembly/edge-1")
 	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
-	if err != nil || len(rows) != 2 || rows[1][0] != "press" || rows[1][10] != "1" {
+	if err != nil || len(rows) != 2 || rows[1][0] != "press" || rows[1][11] != "1" {
 		t.Errorf("as CSV: %v %q", err, out)
 	}
 	if _, _, err := command(t.Context(), "audit", b.settings, "--gateway", "edge-7"); err == nil || !strings.Contains(err.Error(), `no gateway "edge-7"; there is only assembly/edge-1`) {
@@ -378,6 +379,8 @@ func (b *auditBench) record(machine string, signals []string, span plant.Span) p
 	return record
 }
 
+// embeddedHistory removes a reading by hand from the file that a twin has open:
+// what is compressed becomes rows again, all but those of one time.
 func embeddedHistory(b *auditBench) (string, func(plant.Time)) {
 	folder := filepath.Join(b.dir, "history")
 	return fmt.Sprintf(`{embedded: {folder: "%s"}}`, folder), func(at plant.Time) {
@@ -386,8 +389,30 @@ func embeddedHistory(b *auditBench) (string, func(plant.Time)) {
 			b.t.Fatal(err)
 		}
 		defer db.Close()
-		if _, err := db.Exec("DELETE FROM readings WHERE time = ?", at.Milli()); err != nil {
+		change := func(statement string, args ...any) {
+			b.t.Helper()
+			if _, err := db.Exec(statement, args...); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		copied := b.t.TempDir()
+		change("VACUUM INTO ?", filepath.Join(copied, "history.db"))
+		h, err := sqlite.OpenHistory(b.t.Context(), sqlite.HistoryConfig{Folder: copied}, slog.New(slog.DiscardHandler))
+		if err != nil {
 			b.t.Fatal(err)
+		}
+		defer h.Close()
+		record, err := h.Record(b.t.Context(), "press", nil, plant.Span{From: 1, To: plant.At(time.Now())})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		for _, table := range []string{"readings", "pieces", "chunks"} {
+			change("DELETE FROM " + table)
+		}
+		for _, r := range record.Readings {
+			if r.Time != at {
+				change("INSERT INTO readings SELECT id, ?, NULL, 2, NULL FROM signals WHERE name = ?", r.Time.Milli(), r.Signal)
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"linetwin/connectors/historytest"
+	"linetwin/connectors/sqlite"
 	"linetwin/gateway"
 	"linetwin/plant"
 	"linetwin/simulator"
@@ -148,13 +148,19 @@ func newKept(b testing.TB, kind, folder string) kept {
 	}
 	folder = filepath.Join(folder, "history")
 	return kept{map[string]any{"embedded": map[string]any{"folder": folder}}, func(b testing.TB, through plant.Time) (n int) {
-		db, err := sql.Open("sqlite", filepath.Join(folder, "history.db"))
+		h, err := sqlite.OpenHistory(b.Context(), sqlite.HistoryConfig{Folder: folder}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer db.Close()
-		if err := db.QueryRow("SELECT count(*) FROM readings WHERE time <= ?", through.Milli()).Scan(&n); err != nil {
-			b.Fatal(err)
+		defer h.Close()
+		for m := range backlogged().machines {
+			minutes, err := h.Counts(b.Context(), fmt.Sprintf("machine-%d", m), plant.Span{From: through.Add(-48 * time.Hour), To: through + 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, m := range minutes {
+				n += int(m.Readings)
+			}
 		}
 		return n
 	}}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"linetwin/connectors/sparkplug"
+	"linetwin/connectors/sqlite"
 	"linetwin/plant"
 )
 
@@ -18,6 +19,7 @@ type meters struct {
 	live liveTwin
 
 	quarantined func() int64
+	retained    func() sqlite.Retained // nil: no embedded history
 	wire        *wireWatch
 
 	mu   sync.Mutex
@@ -172,6 +174,9 @@ func (m *meters) Collect(ch chan<- prometheus.Metric) {
 	count(d.quarantined, uint64(m.quarantined()))
 	m.wire.collect(ch, s.Gateways)
 	d.history.collect(m.live.History(), gauge, count)
+	if m.retained != nil {
+		d.history.retained(m.retained(), gauge, count)
+	}
 	host := m.hostStats()
 	if host == nil {
 		return

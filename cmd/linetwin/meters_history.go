@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"linetwin/connectors/sqlite"
 	"linetwin/plant"
 )
 
@@ -10,6 +11,7 @@ import (
 type historyDescs struct {
 	failing, stored, repeated, refused *prometheus.Desc
 	waiting, writes, failed, took, max *prometheus.Desc
+	dropped, late, bytes               *prometheus.Desc
 }
 
 func newHistoryDescs() historyDescs {
@@ -22,6 +24,9 @@ func newHistoryDescs() historyDescs {
 		writes:   desc("history_writes_total", "writes that were stored", "lane"),
 		failed:   desc("history_writes_failed_total", "writes that failed and were tried again", "lane"),
 		took:     desc("history_write_seconds", "how long the last write took", "lane"),
+		dropped:  desc("history_retention_dropped_total", "what the embedded history dropped by age or size: readings, or rows of aggregates", "what"),
+		late:     desc("history_retention_late_total", "readings that came when the embedded history had dropped those of their time"),
+		bytes:    desc("history_bytes", "bytes in use of the embedded history's file, when it was last looked at"),
 		max:      desc("history_write_readings_max", "most readings of a write, as the store's speed allows", "lane"),
 	}
 }
@@ -41,4 +46,13 @@ func (d *historyDescs) collect(s plant.HistoryLive, gauge func(*prometheus.Desc,
 		gauge(d.took, float64(l.WriteMs)/1000, l.name)
 		gauge(d.max, float64(l.WriteMax), l.name)
 	}
+}
+
+// retained shows what an embedded history has dropped.
+func (d *historyDescs) retained(r sqlite.Retained, gauge func(*prometheus.Desc, float64, ...string), count func(*prometheus.Desc, uint64, ...string)) {
+	count(d.dropped, uint64(r.Readings), "readings")
+	count(d.dropped, uint64(r.Minutes), "minutes")
+	count(d.dropped, uint64(r.Hours), "hours")
+	count(d.late, uint64(r.Late))
+	gauge(d.bytes, float64(r.Bytes))
 }

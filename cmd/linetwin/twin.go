@@ -142,6 +142,7 @@ func (t *twinRole) openHistory(ctx context.Context) (history, error) {
 	}
 	t.stores = append(t.stores, h)
 	t.aside = retrier{h.Aside(), h.Write}
+	t.meters.retained = h.Retained
 	t.meters.quarantined, t.background = h.Quarantined, append(t.background, h.Run)
 	return h, nil
 }

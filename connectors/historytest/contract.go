@@ -42,9 +42,17 @@ func at(ms int64) plant.Time { return start() + plant.FromMilli(ms) }
 
 func span(from, to int64) plant.Span { return plant.Span{From: at(from), To: at(to)} }
 
-// Run holds a store to the contract. fresh makes the place of a new, empty
-// store and gives what opens it, which may be done again after Close.
-func Run(t *testing.T, fresh func(t testing.TB) (open func() Store)) {
+// Names of tests that take long.
+const (
+	Many   = "100,000 readings"
+	Beside = "reads beside writes"
+	Odd    = "odd names and texts"
+)
+
+// Run holds a store to the contract, but for tests that are left out. fresh
+// makes the place of a new, empty store and gives what opens it, which may be
+// done again after Close.
+func Run(t *testing.T, fresh func(t testing.TB) (open func() Store), without ...string) {
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, s *suite)
@@ -61,17 +69,20 @@ func Run(t *testing.T, fresh func(t testing.TB) (open func() Store)) {
 		{"the last reading before a time", before},
 		{"a chart", chart},
 		{"charts of every kind", chartKinds},
-		{"odd names and texts", odd},
+		{Odd, odd},
 		{"very long texts", long},
 		{"another kind is set aside", otherKind},
 		{"what is no reading is set aside", noReading},
 		{"a restart keeps all", restart},
-		{"100,000 readings", many},
-		{"reads beside writes", beside},
+		{Many, many},
+		{Beside, beside},
 		{"readings are counted by minute", counted},
 		{"nobody knows the machine", unknown},
 		{"a context that has ended", ended},
 	} {
+		if slices.Contains(without, c.name) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			open := fresh(t)
 			s := &suite{T: t, open: open, Store: open()}

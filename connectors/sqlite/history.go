@@ -19,7 +19,14 @@ import (
 // HistoryConfig says where the embedded history lies and how long it keeps.
 type HistoryConfig struct {
 	Folder string        `yaml:"folder"`  // folder of history.db; made where missing
-	MaxAge time.Duration `yaml:"max_age"` // older readings are deleted; 0 keeps all
+	MaxAge time.Duration `yaml:"max_age"` // older readings are dropped, their minutes and hours are kept; 0 keeps all
+	// MinutesMaxAge and HoursMaxAge: what older readings were in each minute and
+	// hour is dropped then; 0 keeps all.
+	MinutesMaxAge time.Duration `yaml:"minutes_max_age"`
+	HoursMaxAge   time.Duration `yaml:"hours_max_age"`
+	// MaxBytes bounds what is in use of the file: the oldest is dropped, readings
+	// first. 0: no bound.
+	MaxBytes plant.Bytes `yaml:"max_bytes"`
 	// Sync is "full", the default, or "normal". Full: every write is synced to
 	// disk before it counts as stored. Normal: a power cut of this machine can
 	// take the last moments with it, which gateways were already told are stored
@@ -30,6 +37,8 @@ type HistoryConfig struct {
 // minAge is the least MaxAge: shifts of the last days can always be restated.
 const minAge = 24 * time.Hour
 
+const minBytes plant.Bytes = 16 << 20
+
 // Check gives all that is wrong with the settings.
 func (c *HistoryConfig) Check() []plant.Fault {
 	var faults []plant.Fault
@@ -38,6 +47,17 @@ func (c *HistoryConfig) Check() []plant.Fault {
 	}
 	if c.MaxAge != 0 && c.MaxAge < minAge {
 		faults = append(faults, plant.Fault{Key: "max_age", Found: c.MaxAge.String(), Allowed: "0 (keep all) or at least 24h"})
+	}
+	for _, s := range []struct {
+		key        string
+		age, least time.Duration
+	}{{"minutes_max_age", c.MinutesMaxAge, max(c.MaxAge, minAge)}, {"hours_max_age", c.HoursMaxAge, max(c.MinutesMaxAge, c.MaxAge, minAge)}} {
+		if s.age != 0 && s.age < s.least {
+			faults = append(faults, plant.Fault{Key: s.key, Found: s.age.String(), Allowed: "0 (keep all) or at least " + s.least.String() + ", as long as what it is made of"})
+		}
+	}
+	if c.MaxBytes != 0 && c.MaxBytes < minBytes {
+		faults = append(faults, plant.Fault{Key: "max_bytes", Found: c.MaxBytes.String(), Allowed: "0 (no bound) or at least " + minBytes.String()})
 	}
 	if c.Sync != "" && c.Sync != "normal" && c.Sync != "full" {
 		faults = append(faults, plant.Fault{Key: "sync", Found: c.Sync, Allowed: "normal or full"})
@@ -58,12 +78,20 @@ type History struct {
 	db     *database
 	lock   func() error // gives the folder free
 	writer *sql.Conn
+	pack   *packer
+	urgent chan struct{} // pieces wait to be made chunks of
 
 	mu   sync.Mutex // one write at a time; guards what follows
 	dict dictionary
 	stmt statements
+	late int64 // readings of the write that is going on that are too old to be kept
 
 	refused atomic.Int64
+
+	retained struct {
+		sync.Mutex
+		Retained
+	}
 }
 
 // OpenHistory opens the history in cfg.Folder, which it makes where missing.
@@ -76,7 +104,11 @@ func OpenHistory(ctx context.Context, cfg HistoryConfig, log *slog.Logger) (*His
 	if err := os.MkdirAll(cfg.Folder, 0o750); err != nil {
 		return nil, fmt.Errorf("open history: make folder: %w", err)
 	}
-	h := &History{cfg: cfg, log: log}
+	pack, err := newPacker()
+	if err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
+	h := &History{cfg: cfg, log: log, pack: pack, urgent: make(chan struct{}, 1)}
 	if err := h.hold(ctx); err != nil {
 		return nil, err
 	}
@@ -116,6 +148,7 @@ func (h *History) hold(ctx context.Context) error {
 func (h *History) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.pack.close()
 	return errors.Join(h.stmt.close(), h.writer.Close(), h.db.close(), h.lock())
 }
 

@@ -51,6 +51,8 @@ func TestHistoryConfigCheck(t *testing.T) {
 		{"well", HistoryConfig{Folder: "data", MaxAge: 48 * time.Hour, Sync: "full"}, ""},
 		{"least", HistoryConfig{Folder: "data"}, ""},
 		{"no folder", HistoryConfig{}, "folder: missing, allowed: a folder on a local disk"},
+		{"too little", HistoryConfig{Folder: "data", MaxAge: 48 * time.Hour, MinutesMaxAge: 24 * time.Hour, HoursMaxAge: time.Hour, MaxBytes: 1 << 20},
+			"minutes_max_age: found 24h0m0s, allowed: 0 (keep all) or at least 48h0m0s, as long as what it is made of; hours_max_age: found 1h0m0s, allowed: 0 (keep all) or at least 48h0m0s, as long as what it is made of; max_bytes: found 1MiB, allowed: 0 (no bound) or at least 16MiB"},
 		{"all wrong", HistoryConfig{MaxAge: time.Hour, Sync: "yes"}, "folder: missing, allowed: a folder on a local disk; max_age: found 1h0m0s, allowed: 0 (keep all) or at least 24h; sync: found yes, allowed: normal or full"},
 	} {
 		var got []string
@@ -262,12 +264,12 @@ func TestPrune(t *testing.T) {
 		}
 	}
 	n, err := h.Prune(t.Context(), at(60)+1)
-	if err != nil || n != 60 {
-		t.Errorf("%d deleted, %v; want 60", n, err)
+	if err != nil || n != 59 {
+		t.Errorf("%d deleted, %v; want 59", n, err)
 	}
 	r, err := h.Record(t.Context(), "m", nil, plant.Span{From: 1, To: at(1000)})
-	if err != nil || len(r.Readings) != 42 || r.Readings[0].Signal != "product" || r.Readings[1].Time != at(60) {
-		t.Errorf("%d readings left, %v; want product, and 40 from the 60th hour, and late", len(r.Readings), err)
+	if err != nil || len(r.Readings) != 43 || r.Readings[0].Signal != "product" || r.Readings[1].Time != at(59) {
+		t.Errorf("%d readings left, %v; want product, and 40 from the 60th hour on and the one before, and late", len(r.Readings), err)
 	}
 	if len(r.Complete) != 2 || r.Complete[0].From < at(60) || r.Complete[1].From != at(80) {
 		t.Errorf("complete %v", r.Complete)

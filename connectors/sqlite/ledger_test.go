@@ -362,6 +362,13 @@ func TestByHand(t *testing.T) {
 	if err := h.Write(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
+	b[0].Readings[0].Time, b[0].Readings = at-1e9, b[0].Readings[:1]
+	if err := h.Write(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Seal(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
 	l := openLedger(t, filepath.Join(folder, "ledger.db"))
 	if err := errors.Join(l.Save(t.Context(), []plant.Progress{{Machine: "m", From: at, Segments: []plant.Segment{segment(0, 1, plant.ClassRun)}}}),
 		l.SaveAudit(t.Context(), at, "", "", "", "")); err != nil {

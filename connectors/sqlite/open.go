@@ -47,19 +47,29 @@ func open(ctx context.Context, path, kind, synchronous string) (*database, error
 	}
 	db := &database{path: path}
 	var err error
-	if db.write, err = sql.Open("sqlite", source(path, "immediate", busyTimeout, "journal_mode(WAL)", "synchronous("+synchronous+")", "cache_size(-65536)", "temp_store(MEMORY)", "wal_autocheckpoint(8192)")); err != nil {
-		return nil, db.explain("open", err)
-	}
-	db.write.SetMaxOpenConns(1)
-	if db.read, err = sql.Open("sqlite", source(path, "deferred", busyTimeout, "query_only(1)", "cache_size(-16384)")); err != nil {
+	if db.write, db.read, err = pools(path, synchronous); err != nil {
 		return nil, errors.Join(db.explain("open", err), db.close())
 	}
-	db.read.SetMaxOpenConns(readers)
-	db.read.SetMaxIdleConns(readers)
 	if err := db.migrate(ctx, kind); err != nil {
 		return nil, errors.Join(db.explain("open", err), db.close())
 	}
 	return db, nil
+}
+
+// pools makes the connections of a file.
+func pools(path, synchronous string) (write, read *sql.DB, err error) {
+	write, err = sql.Open("sqlite", source(path, "immediate", busyTimeout, "journal_mode(WAL)", "synchronous("+synchronous+")", "cache_size(-32768)", "temp_store(MEMORY)", "wal_autocheckpoint(8192)"))
+	if err != nil {
+		return nil, nil, err
+	}
+	write.SetMaxOpenConns(1)
+	read, err = sql.Open("sqlite", source(path, "deferred", busyTimeout, "query_only(1)", "cache_size(-8192)"))
+	if err != nil {
+		return write, nil, err
+	}
+	read.SetMaxOpenConns(readers)
+	read.SetMaxIdleConns(readers)
+	return write, read, nil
 }
 
 // source gives the data source name of a file.

@@ -71,7 +71,7 @@ func (q *Aside) SetAside(ctx context.Context, refused []plant.Refused) error {
 
 // setAside adds a reading; fresh is false where it is there already.
 func setAside(c raw, r *plant.Refused) (fresh bool, err error) {
-	value := column(r.Value)
+	value := cell(r.Value)
 	if f, ok := value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 		value = r.Value.String()
 	}

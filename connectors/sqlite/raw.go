@@ -89,6 +89,15 @@ func (s *statements) prepare(ctx context.Context, c driver.ConnPrepareContext) e
 		}
 		*into = e
 	}
+	st, err := c.PrepareContext(ctx, "SELECT 1 FROM readings WHERE signal = ? AND time BETWEEN ? AND ? LIMIT 1")
+	if err != nil {
+		return err
+	}
+	q, ok := st.(driver.StmtQueryContext)
+	if !ok {
+		return fmt.Errorf("the driver's statement %T cannot be queried with a context", st)
+	}
+	s.holds = q
 	s.args = make([]driver.NamedValue, 0, rowsAtOnce*rowArgs)
 	return nil
 }
@@ -124,7 +133,7 @@ func (s *statements) flush() error {
 // close finalizes the statements.
 func (s *statements) close() error {
 	var errs []error
-	for _, st := range []driver.StmtExecContext{s.rows, s.row} {
+	for _, st := range []any{s.rows, s.row, s.holds} {
 		if st != nil {
 			errs = append(errs, st.(driver.Stmt).Close())
 		}

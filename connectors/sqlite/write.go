@@ -18,13 +18,17 @@ type machine struct {
 	id         int64
 	area, line string
 	signals    map[string]*signal
-	last       grown // the latest claim of completeness; empty where there is none
-	past       grown // the one before it that grew last, as that of a backlog does
+	staged     []*signal // that have readings in stage
+	pieces     int       // in the file
+	last       grown     // the latest claim of completeness; empty where there is none
+	past       grown     // the one before it that grew last, as that of a backlog does
 }
 
 type signal struct {
-	id   driver.Value // an int64, boxed once
-	kind plant.Kind
+	id    driver.Value // an int64, boxed once
+	kind  plant.Kind
+	from  int64  // readings before it were dropped
+	stage column // readings of the write that is going on
 }
 
 // raw is what the writer uses of the driver's connection: without the layer of
@@ -38,7 +42,8 @@ type raw interface {
 // statements are the prepared ones that run for every reading.
 type statements struct {
 	rows, row driver.StmtExecContext
-	args      []driver.NamedValue // of as many rows as wait
+	holds     driver.StmtQueryContext // whether a signal has rows in a time
+	args      []driver.NamedValue     // of as many rows as wait
 }
 
 const (
@@ -70,6 +75,7 @@ func (h *History) transact(ctx context.Context, c raw, batches []*plant.Batch) e
 		return err
 	}
 	before := h.refused.Load()
+	h.late = 0
 	err := transact(c, func(c raw) error {
 		for _, b := range batches {
 			if err := ctx.Err(); err != nil {
@@ -79,7 +85,7 @@ func (h *History) transact(ctx context.Context, c raw, batches []*plant.Batch) e
 				return err
 			}
 		}
-		if err := h.stmt.flush(); err != nil {
+		if err := h.place(c); err != nil {
 			return err
 		}
 		if err := h.saveClaims(c); err != nil {
@@ -93,8 +99,31 @@ func (h *History) transact(ctx context.Context, c raw, batches []*plant.Batch) e
 	if err != nil { // what is here may hold what was undone
 		h.dict, h.stmt.args = nil, h.stmt.args[:0]
 		h.refused.Store(before)
+		return err
 	}
-	return err
+	h.tellLate()
+	for _, m := range h.dict {
+		if m.pieces >= piecesWait {
+			h.hurry()
+			break
+		}
+	}
+	return nil
+}
+
+// tellLate counts readings that came too late to be kept.
+func (h *History) tellLate() {
+	if h.late == 0 {
+		return
+	}
+	first := false
+	h.dropped(func(r *Retained) {
+		first = r.Late == 0
+		r.Late += h.late
+	})
+	if first {
+		h.log.Warn("readings came of a time whose readings history has dropped; they are not kept", "readings", h.late)
+	}
 }
 
 // batch adds one batch to the transaction.
@@ -106,21 +135,15 @@ func (h *History) batch(c raw, b *plant.Batch) error {
 	if err != nil {
 		return err
 	}
-	var at plant.Time
-	var ms driver.Value
 	for i := range b.Readings {
-		r := &b.Readings[i]
-		if r.Time != at || ms == nil {
-			at, ms = r.Time, r.Time.Milli()
-		}
-		if err := h.reading(c, b, m, r, ms); err != nil {
+		if err := h.reading(c, b, m, &b.Readings[i]); err != nil {
 			return err
 		}
 	}
 	return h.claim(c, m, b)
 }
 
-func (h *History) reading(c raw, b *plant.Batch, m *machine, r *plant.Reading, ms driver.Value) error {
+func (h *History) reading(c raw, b *plant.Batch, m *machine, r *plant.Reading) error {
 	if why := wrong(b, r); why != "" {
 		return h.refuse(c, b, r, why)
 	}
@@ -137,7 +160,6 @@ func (h *History) reading(c raw, b *plant.Batch, m *machine, r *plant.Reading, m
 		s = &signal{id: id, kind: kind}
 		m.signals[r.Signal] = s
 	}
-	var value, reason driver.Value
 	if r.Quality != plant.Bad {
 		kind := r.Value.Kind()
 		if kind != s.kind {
@@ -149,12 +171,16 @@ func (h *History) reading(c raw, b *plant.Batch, m *machine, r *plant.Reading, m
 			}
 			s.kind = kind
 		}
-		value = column(r.Value)
 	}
-	if r.Quality != plant.Good && r.Reason != "" {
-		reason = r.Reason
+	if r.Time.Milli() < s.from {
+		h.late++
+		return nil
 	}
-	return h.stmt.add(s.id, ms, value, int64(r.Quality), reason)
+	if s.stage.len() == 0 {
+		m.staged = append(m.staged, s)
+	}
+	s.stage.add(r.Time.Milli(), r.Value, r.Quality, r.Reason)
+	return nil
 }
 
 // wrong tells why a reading cannot be stored at all, or "".
@@ -175,24 +201,6 @@ func wrong(b *plant.Batch, r *plant.Reading) string {
 		return "its value is " + r.Value.String() + ", which is no number"
 	}
 	return ""
-}
-
-// column gives a value as the file holds it.
-func column(v plant.Value) driver.Value {
-	switch v.Kind() {
-	case plant.KindFloat:
-		return v.Float()
-	case plant.KindInteger:
-		return v.Integer()
-	case plant.KindBoolean:
-		if v.Boolean() {
-			return int64(1)
-		}
-		return int64(0)
-	case plant.KindText:
-		return v.Text()
-	}
-	return nil
 }
 
 // machine gives the machine of a batch, new or known, with its area and line
@@ -258,8 +266,8 @@ func (h *History) ready(ctx context.Context, c raw) error {
 	if err != nil {
 		return err
 	}
-	err = query(c, "SELECT id, machine, name, kind FROM signals", func(v []driver.Value) error {
-		s := &signal{id: v[0]}
+	err = query(c, "SELECT id, machine, name, kind, raw_from FROM signals", func(v []driver.Value) error {
+		s := &signal{id: v[0], from: v[4].(int64)}
 		m := byID[v[1].(int64)]
 		if m == nil {
 			return fmt.Errorf("signal %v is of machine %v, which is not there", v[2], v[1])
@@ -275,6 +283,14 @@ func (h *History) ready(ctx context.Context, c raw) error {
 			return err
 		}
 	}
-	h.dict = dict
-	return nil
+	err = query(c, "SELECT machine, count(*) FROM pieces GROUP BY machine", func(v []driver.Value) error {
+		if m := byID[v[0].(int64)]; m != nil {
+			m.pieces = int(v[1].(int64))
+		}
+		return nil
+	})
+	if err == nil {
+		h.dict = dict
+	}
+	return err
 }

@@ -305,6 +305,7 @@ export interface Audit extends Span {
   waiting: number;
   quarantined: number;
   dropped: number;
+  expired: number;
   unexplained: number;
   surplus: number;
   uncounted: number;

@@ -291,6 +291,7 @@ export const en = {
   'audit.waiting': '{n} waiting',
   'audit.quarantined': '{n} refused by the history',
   'audit.dropped': '{n} dropped',
+  'audit.expired': '{n} dropped by age or size',
   'audit.unexplained': '{n} missing without a known reason',
   'audit.surplus': '{n} more than were made',
   'audit.uncounted': '{n} of times that were not counted',

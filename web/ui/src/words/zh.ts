@@ -291,6 +291,7 @@ export const zh: Words = {
   'audit.waiting': '待传 {n} 条',
   'audit.quarantined': '历史库拒收 {n} 条',
   'audit.dropped': '丢弃 {n} 条',
+  'audit.expired': '因保留期限或容量清除 {n} 条',
   'audit.unexplained': '原因不明缺失 {n} 条',
   'audit.surplus': '多出 {n} 条',
   'audit.uncounted': '未计数时段 {n} 条',
