@@ -126,6 +126,16 @@ func at[T any](all []since[T], t plant.Time) (value T, ok bool) {
 	return all[i-1].value, true
 }
 
+// nextFrom gives from when on something else holds than from a time on; 0: never.
+func nextFrom[T any](all []since[T], from plant.Time) plant.Time {
+	for _, s := range all {
+		if s.from > from {
+			return s.from
+		}
+	}
+	return 0
+}
+
 func (b *book) cycle(e *plant.Entry) {
 	product, machine, ok := cutKey(e.Key)
 	if !ok {

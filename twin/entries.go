@@ -20,8 +20,9 @@ func (t *Twin) loadEntries(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("entries: %w", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	if err := t.loadOverdues(ctx, all); err != nil {
+		return err
+	}
 	t.said.Store(newBook(all))
 	t.heard.Store(true)
 	return nil
@@ -153,11 +154,9 @@ func (t *Twin) keep(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 	before := t.said.Load()
 	after := newBook(append(before.entries[:len(before.entries):len(before.entries)], e))
 	t.said.Store(after)
-	why := fmt.Sprintf("entry %d of %s: %s %s", e.ID, e.By, e.Kind, e.Key)
-	if e.Why != "" {
-		why += ": " + e.Why
-	}
-	for _, a := range t.touches(&e, before, after) {
+	why, touched := reasonOf(&e), t.touches(&e, before, after)
+	t.noteLocked(&e, touched)
+	for _, a := range touched {
 		a.line.version++
 		if a.quiet {
 			continue
@@ -168,6 +167,15 @@ func (t *Twin) keep(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 		}
 	}
 	return e, nil
+}
+
+// reasonOf is what a revision says of the entry that it comes from.
+func reasonOf(e *plant.Entry) string {
+	why := fmt.Sprintf("entry %d of %s: %s %s", e.ID, e.By, e.Kind, e.Key)
+	if e.Why != "" {
+		why += ": " + e.Why
+	}
+	return why
 }
 
 // Preview tells what an entry would change, without taking it: the closed and
@@ -243,11 +251,12 @@ func (l *line) with(cfg *Config, b *book) *line {
 	return &trial
 }
 
-// touched is what an entry changes of a line: its figures from a time on, and
-// the machines that are to be folded again.
+// touched is what an entry changes of a line: its figures of a time, and the
+// machines that are to be folded again.
 type touched struct {
 	line  *line
 	from  plant.Time
+	to    plant.Time // from here on they do not change; 0: no such time
 	fold  []*machine
 	quiet bool // no figures change
 }
@@ -259,33 +268,35 @@ func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
 		a := touched{line: l, from: e.From}
 		switch e.Kind {
 		case plant.EntryIdealCycle:
-			_, id, _ := cutKey(e.Key)
+			product, id, _ := cutKey(e.Key)
 			m := t.machines[id]
 			if m == nil || m.line != l {
 				continue
 			}
-			a.fold = []*machine{m}
+			a.fold, a.to = []*machine{m}, nextFrom(after.cycles[cycleKey{product, id}], e.From)
 		case plant.EntryCalendar:
 			if l.cfg.Calendar != e.Key {
 				continue
 			}
+			a.to = nextFrom(after.calendars[e.Key], e.From)
 		case plant.EntrySwitches:
 			if l.cfg.ID != e.Key {
 				continue
 			}
+			a.to = nextFrom(after.switches[e.Key], e.From)
 		case plant.EntryOrder:
-			from, ok := orderFrom(l.cfg.ID, e.Key, before, after)
+			span, ok := orderSpan(l.cfg.ID, e.Key, before, after)
 			if !ok {
 				continue
 			}
-			a.from = from
+			a.from, a.to = span.From, span.To
 		case plant.EntryStop, plant.EntrySplit, plant.EntryMerge, plant.EntryState, plant.EntryCount:
 			id, _, _ := plant.CutAtKey(e.Key)
 			m := t.machines[id]
 			if m == nil || m.line != l {
 				continue
 			}
-			a.from = t.instantFrom(m, e, before, after)
+			a.from, a.to = t.instantFrom(m, e, before, after), saidUntil(e)
 		case plant.EntrySignOff:
 			if id, _, _ := plant.CutAtKey(e.Key); id != l.cfg.ID {
 				continue
@@ -306,17 +317,25 @@ func stopFrom(m *machine, at plant.Time) plant.Time {
 	return at
 }
 
-// orderFrom gives the earliest start of an order on a line, as it was and as it
-// is.
-func orderFrom(line, id string, books ...*book) (from plant.Time, any bool) {
+// orderSpan gives the time of an order on a line, as it was and as it is; To is
+// 0 where it has no end.
+func orderSpan(line, id string, books ...*book) (span plant.Span, ok bool) {
 	for _, b := range books {
 		for _, o := range b.orders[line] {
-			if o.ID == id && o.From != 0 && (!any || o.From < from) {
-				from, any = o.From, true
+			if o.ID != id || o.From == 0 {
+				continue
 			}
+			to := cmp.Or(o.To, 1<<62)
+			if !ok {
+				span, ok = plant.Span{From: o.From, To: to}, true
+			}
+			span = hull(span, plant.Span{From: o.From, To: to})
 		}
 	}
-	return from, any
+	if span.To == 1<<62 {
+		span.To = 0
+	}
+	return span, ok
 }
 
 // check tells what is wrong with an entry in this plant.

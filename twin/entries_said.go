@@ -226,3 +226,24 @@ func (t *Twin) instantFrom(m *machine, e *plant.Entry, books ...*book) plant.Tim
 	}
 	return from
 }
+
+// saidUntil gives until when an entry of an instant says something; the stop
+// that lasts then may go on.
+func saidUntil(e *plant.Entry) plant.Time {
+	_, at, _ := plant.CutAtKey(e.Key)
+	switch {
+	case e.Kind == plant.EntryStop, e.Kind == plant.EntrySplit && len(e.Value) > 0:
+		return at + 1
+	case len(e.Value) == 0: // it takes away what may have reached so far
+		return at.Add(plant.MostCorrected)
+	case e.Kind == plant.EntryMerge:
+		s, _ := plant.Said[plant.MergeSaid](e)
+		_, to, _ := plant.CutAtKey(s.To)
+		return to + 1
+	case e.Kind == plant.EntryState:
+		s, _ := plant.Said[plant.StateSaid](e)
+		return s.To
+	}
+	c, _ := plant.Said[plant.CountSaid](e)
+	return c.Span(at).To
+}

@@ -57,7 +57,7 @@ func (t *Twin) Recompute(ctx context.Context, r plant.Recompute) ([]plant.Effect
 			return effects, fmt.Errorf("%w: the ledger's past of machine %s is not read yet", plant.ErrOffline, m)
 		}
 		for from := r.From; from < r.To; from = from.Add(recomputePart) {
-			part := r
+			part := remake{r, recomputeReason(&r)}
 			part.Span = plant.Span{From: from, To: min(from.Add(recomputePart), r.To)}
 			some, err := t.recomputeLine(ctx, l, &part)
 			if err != nil {
@@ -123,8 +123,14 @@ func recomputeReason(r *plant.Recompute) string {
 	return "recomputed by " + r.By + ": " + r.Why
 }
 
+// remake is a part that is to be made anew, and what revisions say of why.
+type remake struct {
+	plant.Recompute
+	reason string
+}
+
 // recomputeLine makes the closed shifts of a line anew that start in a part.
-func (t *Twin) recomputeLine(ctx context.Context, l *line, r *plant.Recompute) ([]plant.Effect, error) {
+func (t *Twin) recomputeLine(ctx context.Context, l *line, r *remake) ([]plant.Effect, error) {
 	now := t.now()
 	shifts := t.closed(l, r.Span, now)
 	published, err := t.publishedIn(ctx, l, r.Span)
@@ -310,8 +316,8 @@ func (c *restated) number() int {
 
 // keepRecomputed keeps what was made anew. What the twin holds in memory it
 // folds again itself, so that what is live stays one thing.
-func (t *Twin) keepRecomputed(ctx context.Context, l *line, r *plant.Recompute, folds []*refold, changed []restated) error {
-	now, reason := t.now(), recomputeReason(r)
+func (t *Twin) keepRecomputed(ctx context.Context, l *line, r *remake, folds []*refold, changed []restated) error {
+	now := t.now()
 	horizon := now.Add(-recomputeOwn)
 	var rewrites []plant.Rewrite
 	for _, f := range folds {
@@ -331,16 +337,9 @@ func (t *Twin) keepRecomputed(ctx context.Context, l *line, r *plant.Recompute, 
 		if c.shift.From >= horizon || c.kept {
 			continue
 		}
-		result := plant.Result{Revision: plant.Revision{Line: l.cfg.ID, Shift: c.shift.From, Number: c.number(), At: now, Reason: reason}, Window: c.after}
-		if err := t.opts.Ledger.SaveResult(ctx, result); err != nil {
+		if err := t.keepRestated(ctx, l, c, r.reason); err != nil {
 			return err
 		}
-		t.log.Info("closed shift recomputed", "line", l.cfg.ID, "shift", c.shift.From, "revision", result.Number, "reason", reason)
-		t.mu.Lock()
-		if _, ok := l.published[c.shift.From]; ok {
-			l.published[c.shift.From] = publishedAs(&result)
-		}
-		t.mu.Unlock()
 	}
 	if r.To <= horizon {
 		return nil
@@ -351,8 +350,23 @@ func (t *Twin) keepRecomputed(ctx context.Context, l *line, r *plant.Recompute, 
 	for _, f := range folds {
 		f.m.track.markDirty(max(min(from, f.begin), now.Add(-memory)))
 	}
-	l.restated(from, reason)
+	l.restated(from, r.reason)
 	l.version++
+	return nil
+}
+
+// keepRestated keeps the account of an older shift that was made anew.
+func (t *Twin) keepRestated(ctx context.Context, l *line, c *restated, reason string) error {
+	result := plant.Result{Revision: plant.Revision{Line: l.cfg.ID, Shift: c.shift.From, Number: c.number(), At: t.now(), Reason: reason}, Window: c.after}
+	if err := t.opts.Ledger.SaveResult(ctx, result); err != nil {
+		return err
+	}
+	t.log.Info("closed shift made anew", "line", l.cfg.ID, "shift", c.shift.From, "revision", result.Number, "reason", reason)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := l.published[c.shift.From]; ok {
+		l.published[c.shift.From] = publishedAs(&result)
+	}
 	return nil
 }
 

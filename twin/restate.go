@@ -187,6 +187,13 @@ func (t *Twin) restateLoop(ctx context.Context) error {
 		if !sleep(ctx, min(restateRest*time.Since(began), restateMost)) {
 			return nil
 		}
+		if err := t.restateOlder(ctx); err != nil && ctx.Err() == nil {
+			t.log.Warn("older shifts not restated yet", "error", err)
+			t.notice("restate", err.Error())
+			if !sleep(ctx, retryAfter) {
+				return nil
+			}
+		}
 	}
 }
 

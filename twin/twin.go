@@ -111,8 +111,9 @@ type Twin struct {
 	rules     *rules.Engine
 	notices   map[string]*plant.Notice
 	who       identities
-	tellers   map[string]*teller    // by machine
-	standings map[string]*standing  // by machine
+	tellers   map[string]*teller   // by machine
+	standings map[string]*standing // by machine
+	overdue   overdues
 	types     map[plant.Signal]bool // kinds and units that births told; true: checked against the ledger
 }
 
