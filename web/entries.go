@@ -63,15 +63,27 @@ func (s *Server) registerEntries(api huma.API) {
 			s.log.InfoContext(ctx, "entry taken", "entry", e.ID, "kind", e.Kind, "key", e.Key, "by", e.By, "undoes", e.Undoes)
 			return &body[plant.Entry]{e}, nil
 		})
-	huma.Register(api, s.action("preview", "/entries/preview", "What an entry would change", "Gives the shifts of the last 8 days whose figures would be others, as they are and as they would be. Nothing is kept."),
-		func(ctx context.Context, in *entryInput) (*body[[]plant.Effect], error) {
-			effects, err := s.from.Entries.Preview(ctx, in.Body.entry())
-			if err != nil {
-				return nil, s.refused(ctx, "preview the entry", err)
-			}
-			return list(effects), nil
-		})
+	huma.Register(api, s.action("preview", "/entries/preview", "What an entry would change", "Gives the shifts of the last 8 days whose figures would be others, as they are and as they would be. Nothing is kept. The header Older-Shifts counts the older published shifts in the time that the entry is of: those that it changes are restated, too."),
+		s.preview)
 	huma.Register(api, get("results", "/results", "Closed shifts that were published or restated", "Each revision of each closed shift since a time, in the order in which they came: for ERP and Grafana."), s.results)
+}
+
+type previewOutput struct {
+	Older int `header:"Older-Shifts" doc:"published shifts of before the last 8 days that are in the entry's time"`
+	Body  []plant.Effect
+}
+
+func (s *Server) preview(ctx context.Context, in *entryInput) (*previewOutput, error) {
+	e := in.Body.entry()
+	effects, err := s.from.Entries.Preview(ctx, e)
+	if err != nil {
+		return nil, s.refused(ctx, "preview the entry", err)
+	}
+	older, err := s.from.Entries.Older(ctx, e)
+	if err != nil {
+		return nil, s.refused(ctx, "preview the entry", err)
+	}
+	return &previewOutput{older, list(effects).Body}, nil
 }
 
 // action describes a POST under /api/v1.

@@ -61,6 +61,8 @@ func (f *fixture) Preview(_ context.Context, e plant.Entry) ([]plant.Effect, err
 	return []plant.Effect{{Line: "mcb-a", Shift: e.From, After: &figures}}, nil
 }
 
+func (f *fixture) Older(_ context.Context, e plant.Entry) (int, error) { return len(e.Key), nil }
+
 func (f *fixture) Losses(_ context.Context, line string, _ plant.Span) ([]plant.Loss, error) {
 	return []plant.Loss{
 		{Class: plant.ClassStop, Machine: "a-riveting", Reason: "jam", Stops: 3, Seconds: 1500, Share: 0.75},
@@ -113,6 +115,9 @@ func TestEntries(t *testing.T) {
 		w := ask(s, c.method, "/api/v1"+c.path, c.body)
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
 			t.Errorf("%s %s %s: %d %s, want %d %s", c.method, c.path, c.body, w.Code, w.Body, c.status, c.want)
+		}
+		if got := w.Header().Get("Older-Shifts"); c.path == "/entries/preview" && c.status == 200 && got != "21" {
+			t.Errorf("%s: %q older shifts, want 21", c.body, got)
 		}
 		if !json.Valid(w.Body.Bytes()) {
 			t.Errorf("%s %s: %s is no JSON", c.method, c.path, w.Body)

@@ -64,6 +64,9 @@ type Entries interface {
 	Tell(ctx context.Context, e plant.Entry) (plant.Entry, error)
 	// Preview tells what an entry would change; errors are as Tell's.
 	Preview(ctx context.Context, e plant.Entry) ([]plant.Effect, error)
+	// Older gives how many older shifts are published in the time that an entry is
+	// of; Preview does not look at them. Errors are as Tell's.
+	Older(ctx context.Context, e plant.Entry) (int, error)
 	// Results gives what was published or restated at a time or after it.
 	Results(ctx context.Context, since plant.Time, most int) ([]plant.Result, error)
 }

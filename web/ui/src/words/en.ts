@@ -332,6 +332,8 @@ export const en = {
   'notices.wire': 'Messages',
   'notices.ledger': 'Ledger',
   'notices.restate': 'Recomputing',
+  'notices.restating': 'Restating',
+  'notices.restating.means': 'What was said is of shifts older than 8 days: these are computed again and get a revision. Nothing is to be done.',
   'notices.foreign': 'Foreign messages',
   'notices.overload': 'Too fast',
   'notices.unresolved': 'Not announced',

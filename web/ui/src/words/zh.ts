@@ -332,6 +332,8 @@ export const zh: Words = {
   'notices.wire': '消息',
   'notices.ledger': '台账',
   'notices.restate': '重新计算',
+  'notices.restating': '正在重述',
+  'notices.restating.means': '录入的内容涉及 8 天前的班次，正在重新计算并发布修订；无需操作。',
   'notices.foreign': '外来消息',
   'notices.overload': '过载',
   'notices.unresolved': '未声明',
