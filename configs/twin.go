@@ -22,6 +22,7 @@ type Twin struct {
 	twin.Config `yaml:",inline"` // site, zone, calendars, products, areas, ...
 
 	Broker  Broker        `yaml:"broker"`
+	Publish Publish       `yaml:"publish"`
 	History History       `yaml:"history"`
 	Ledger  Ledger        `yaml:"ledger"`
 	Web     web.Config    `yaml:"web"`
@@ -41,6 +42,13 @@ func (c *Twin) Rules() rules.Config {
 type Broker struct {
 	Embedded             *broker.Config `yaml:"embedded"`
 	sparkplug.HostConfig `yaml:",inline"`
+}
+
+// Publish says what the twin tells others beside its API.
+type Publish struct {
+	// MQTT: states and figures as retained JSON under linetwin/v1/ (default
+	// true).
+	MQTT *bool `yaml:"mqtt"`
 }
 
 // History says where readings are kept.
@@ -72,6 +80,10 @@ func (c *Twin) Check() []plant.Fault {
 		c.Broker.Areas = append(c.Broker.Areas, a.ID)
 	}
 	faults = append(faults, plant.Under("broker", c.Broker.check())...)
+	if c.Publish.MQTT == nil {
+		on := true
+		c.Publish.MQTT = &on
+	}
 	faults = append(faults, plant.Under("history", c.History.check())...)
 	if c.Ledger.SQLite == "" {
 		c.Ledger.SQLite = "data/ledger.db"

@@ -115,15 +115,18 @@ func TestMosquitto(t *testing.T) {
 	hear("edge-1", "spBv1.0/assembly/NCMD/edge-1")
 	hear("edge-1", "spBv1.0/+/DDATA/#") // Mosquitto takes it, and brings nothing
 	hear("edge-2", "spBv1.0/STATE/linetwin")
+	hear("edge-2", "linetwin/v1/#")
 	for _, m := range []struct{ user, topic string }{
 		{"edge-1", "spBv1.0/assembly/DDATA/edge-2/press"}, // not its own
 		{"edge-1", "spBv1.0/assembly/NCMD/edge-2"},
 		{"edge-2", "spBv1.0/STATE/linetwin"},
 		{"edge-2", "spBv1.0/assembly/NCMD/edge-1"},
+		{"edge-1", "linetwin/v1/assembly/line-a/state"},
 		{"twin", "spBv1.0/assembly/DDATA/edge-1/press"},
 		{"edge-1", "spBv1.0/assembly/DDATA/edge-1/press"}, // from here on it is right
 		{"twin", "spBv1.0/assembly/NCMD/edge-1"},
 		{"twin", "spBv1.0/STATE/linetwin"},
+		{"twin", "linetwin/v1/assembly/line-a/oee/shift"},
 	} {
 		token := clients[m.user].Publish(m.topic, 1, false, "x")
 		if !token.WaitTimeout(patience) || token.Error() != nil {
@@ -131,10 +134,11 @@ func TestMosquitto(t *testing.T) {
 		}
 	}
 	want := map[string]bool{
-		"twin heard spBv1.0/assembly/DDATA/edge-1/press": true,
-		"edge-1 heard spBv1.0/assembly/NCMD/edge-1":      true,
-		"twin heard spBv1.0/STATE/linetwin":              true,
-		"edge-2 heard spBv1.0/STATE/linetwin":            true,
+		"twin heard spBv1.0/assembly/DDATA/edge-1/press":     true,
+		"edge-1 heard spBv1.0/assembly/NCMD/edge-1":          true,
+		"twin heard spBv1.0/STATE/linetwin":                  true,
+		"edge-2 heard spBv1.0/STATE/linetwin":                true,
+		"edge-2 heard linetwin/v1/assembly/line-a/oee/shift": true,
 	}
 	for len(want) > 0 {
 		select {

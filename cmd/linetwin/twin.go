@@ -185,9 +185,17 @@ func (t *twinRole) listen(ctx context.Context) error {
 	}
 	t.meters.listen(host.Stats)
 	t.wire.follow(host)
-	return together(ctx, host.Run,
+	jobs := []func(context.Context) error{host.Run,
 		func(ctx context.Context) error { return t.model.Run(ctx, host) },
-		func(ctx context.Context) error { return t.watch(ctx, host) })
+		func(ctx context.Context) error { return t.watch(ctx, host) }}
+	if on := t.cfg.Publish.MQTT; on == nil || *on {
+		board, err := sparkplug.NewBoard(cfg, t.model, t.log)
+		if err != nil {
+			return fmt.Errorf("publish.mqtt: %w", err)
+		}
+		jobs = append(jobs, board.Run)
+	}
+	return together(ctx, jobs...)
 }
 
 // local makes the twin's own connection to its embedded broker: the same

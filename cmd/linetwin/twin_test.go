@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"log/slog"
@@ -15,6 +16,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"linetwin/configs"
 	"linetwin/connectors/broker"
@@ -43,6 +46,33 @@ func selfSigned(t *testing.T) (cert, key string) {
 		t.Fatal(err)
 	}
 	return cert, key
+}
+
+// awaitRetained waits until the twin's broker keeps the state of a line.
+func awaitRetained(t *testing.T, role *twinRole) {
+	t.Helper()
+	user, password := role.broker.Local()
+	opts := mqtt.NewClientOptions().AddBroker("tcp://" + role.broker.Addr()).SetClientID("listener").SetUsername(user).SetPassword(password.Reveal()).SetAutoReconnect(false)
+	c := mqtt.NewClient(opts)
+	if token := c.Connect(); !token.WaitTimeout(time.Minute) || token.Error() != nil {
+		t.Fatalf("connect: %v", token.Error())
+	}
+	defer c.Disconnect(0)
+	kept := make(chan []byte, 100)
+	area := role.cfg.Areas[0]
+	token := c.Subscribe(plant.RetainedRoot+area.ID+"/"+area.Lines[0].ID+"/state", 1, func(_ mqtt.Client, m mqtt.Message) { kept <- m.Payload() })
+	if !token.WaitTimeout(time.Minute) || token.Error() != nil {
+		t.Fatalf("subscribe: %v", token.Error())
+	}
+	select {
+	case raw := <-kept:
+		var line plant.LineNow
+		if err := json.Unmarshal(raw, &line); err != nil || line.Site != role.cfg.Site || line.Line != area.Lines[0].ID {
+			t.Errorf("kept %s: %v", raw, err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("no line's state is kept")
+	}
 }
 
 // TestEmbeddedBroker: whatever its listener demands, the twin gets in itself.
@@ -79,6 +109,9 @@ func TestEmbeddedBroker(t *testing.T) {
 				host := role.meters.hostStats()
 				return host != nil && host().Connects > 0
 			})
+			if c.TLS.Cert == "" {
+				awaitRetained(t, role)
+			}
 			cancel()
 			if err := <-ended; err != nil {
 				t.Error(err)

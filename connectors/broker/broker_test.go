@@ -162,6 +162,38 @@ func TestUsers(t *testing.T) {
 	expect(t, received, "spBv1.0/assembly/NCMD/edge-1 command")
 }
 
+// TestTwinAloneSpeaks: what is published of lines is for every user to hear,
+// and for the process itself to say.
+func TestTwinAloneSpeaks(t *testing.T) {
+	b := serve(t, Config{Users: []User{
+		{Name: "erp", Password: "t"},
+		{Name: "edge", Password: "e", Gateway: "assembly/edge-1"},
+	}})
+	const topic = "linetwin/v1/assembly/line-a/state"
+	user, password := b.Local()
+	local, err := dial(t, b, user, password.Reveal(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for user, password := range map[string]string{"erp": "t", "edge": "e"} {
+		forger, err := dial(t, b, user, password, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forger.Publish(topic, 1, true, "forged").WaitTimeout(patience) // the broker may also close the connection
+		do(t, local.Publish(topic, 1, true, "for "+user))
+		received := make(chan string, 10)
+		listener, err := dial(t, b, user, password, received)
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(t, listener.Subscribe("linetwin/v1/#", 1, nil))
+		expect(t, received, topic+" for "+user)
+		do(t, local.Publish(topic, 1, true, "then "+user))
+		expect(t, received, topic+" then "+user)
+	}
+}
+
 func TestCannotStart(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

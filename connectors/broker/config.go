@@ -33,7 +33,8 @@ type User struct {
 	Name     string       `yaml:"name"`
 	Password plant.Secret `yaml:"password"`
 	// Gateway ("area/gateway") limits the user to that gateway's own messages
-	// and commands. Without it the user may say and hear everything.
+	// and commands. Without it the user may say and hear everything, but what
+	// the twin publishes (linetwin/v1/#) is for all to hear and for none to say.
 	Gateway string `yaml:"gateway"`
 }
 

@@ -53,12 +53,16 @@ func (b *Broker) options() (*server.Options, error) {
 	return opts, nil
 }
 
+// published is where the twin alone speaks: linetwin/v1/#, as NATS writes it.
+const published = "linetwin.v1.>"
+
 // permissions lets a gateway's user say what that gateway says and hear its
-// commands and the hosts' states. Subjects are as NATS writes topics: '/' is
-// '.', and '.' is '//'.
+// commands, the hosts' states and what the twin publishes. Other users may all
+// but speak for the twin. Subjects are as NATS writes topics: '/' is '.', and
+// '.' is '//'.
 func (u *User) permissions() *server.Permissions {
 	if u.Gateway == "" {
-		return nil
+		return &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{published}}}
 	}
 	area, gateway, _ := strings.Cut(u.Gateway, "/")
 	subject := func(kind, rest string) string { return "spBv1//0." + area + "." + kind + "." + gateway + rest }
@@ -69,6 +73,7 @@ func (u *User) permissions() *server.Permissions {
 		}},
 		Subscribe: &server.SubjectPermission{Allow: []string{
 			subject("NCMD", ""), subject("DCMD", ".*"), "spBv1//0.STATE.*",
+			published, strings.TrimSuffix(published, ".>"), // "#" is the level above, too
 			"$MQTT.sub.>", "$MQTT.deliver.pubrel.>", // how NATS delivers QoS 1 and 2
 		}},
 	}
