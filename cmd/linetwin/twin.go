@@ -130,6 +130,7 @@ func (t *twinRole) openHistory(ctx context.Context) (history, error) {
 		t.stores = append(t.stores, aside)
 		h.KeepAside(aside)
 		t.aside, t.meters.quarantined = retrier{aside, h.Write}, h.Quarantined
+		t.background = append(t.background, h.Run)
 		if err := h.Ping(ctx); err != nil {
 			// It may come up later: the gateways keep the data until then.
 			t.log.Warn("history is not there yet", "error", err)

@@ -80,15 +80,31 @@ func BenchmarkRead(b *testing.B) {
 		b.Fatal(err)
 	}
 	day := plant.Span{From: start, To: start.Add(24 * time.Hour)}
-	for _, points := range []int{100, 1000} {
-		b.Run(fmt.Sprint("chart of ", points), func(b *testing.B) {
-			for b.Loop() {
-				if _, err := h.Chart(b.Context(), "m", "s", day, points); err != nil {
+	charts := func(from string) {
+		for _, points := range []int{100, 1000} {
+			b.Run(fmt.Sprint("chart of ", points, from), func(b *testing.B) {
+				for b.Loop() {
+					if _, err := h.Chart(b.Context(), "m", "s", day, points); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+	charts(" from readings")
+	b.Run("sum a day up", func(b *testing.B) {
+		for b.Loop() {
+			for hour := range 24 {
+				if err := h.aggregateHour(b.Context(), hourOf{"m", start.Add(time.Duration(hour) * time.Hour)}, 0); err != nil {
 					b.Fatal(err)
 				}
 			}
-		})
+		}
+	})
+	if n, err := h.Aggregate(b.Context(), plant.At(time.Now()).Add(later)); err != nil || n != 24 {
+		b.Fatal(n, err)
 	}
+	charts(" from minutes")
 	b.Run("record", func(b *testing.B) {
 		for b.Loop() {
 			if r, err := h.Record(b.Context(), "m", nil, day); err != nil || len(r.Readings) != 86_400 {

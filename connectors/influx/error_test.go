@@ -150,6 +150,10 @@ func TestTooLarge(t *testing.T) {
 	var stored, asked atomic.Int64
 	h := answering(t, func(w http.ResponseWriter, body string) {
 		asked.Add(1)
+		if strings.HasPrefix(body, measurementHours) {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		if len(body) > 5000 {
 			say(w, http.StatusRequestEntityTooLarge, "too large")
 			return
@@ -179,7 +183,9 @@ func TestBadLinesAreFound(t *testing.T) {
 			}
 		}
 		for line := range strings.Lines(body) {
-			stored[line] = true
+			if !strings.HasPrefix(line, measurementHours) {
+				stored[line] = true
+			}
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})

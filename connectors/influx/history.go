@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	client "github.com/influxdata/influxdb-client-go/v2"
@@ -36,6 +37,11 @@ type History struct {
 	writer  api.WriteAPIBlocking
 	scratch sync.Pool // of *request
 	aside   quarantine
+	due     due
+
+	aggregating sync.Mutex
+	recalled    bool         // what an earlier process left due is known
+	marked      atomic.Int64 // since when hours are marked (plant.Time); 0: not known yet
 }
 
 // Open makes the history of a bucket. It reads cfg.CA and dials nobody: Ping
@@ -73,6 +79,7 @@ func Open(cfg Config, log *slog.Logger) (*History, error) {
 	h.writer = h.client.WriteAPIBlocking(org, bucket)
 	h.scratch.New = func() any { return &request{} }
 	h.aside.log = log
+	h.due.writing, h.due.waiting = map[hourOf]int{}, map[hourOf]int64{}
 	return h, nil
 }
 

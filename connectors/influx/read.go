@@ -13,12 +13,13 @@ import (
 
 // row is one row of an answer.
 type row struct {
-	result string // name of the yield
-	time   plant.Time
-	start  plant.Time // of the window
-	field  string
-	series string // area and line
-	value  any
+	result  string // name of the yield
+	time    plant.Time
+	start   plant.Time // of the window
+	field   string
+	series  string // area and line
+	machine string
+	value   any
 }
 
 // readTimeouts is how many times longer than a write a read may take.
@@ -39,6 +40,7 @@ func (h *History) query(ctx context.Context, what, flux string, each func(row) e
 		r := row{value: v["_value"]}
 		r.result, _ = v["result"].(string)
 		r.field, _ = v["_field"].(string)
+		r.machine, _ = v["machine"].(string)
 		area, _ := v["area"].(string)
 		line, _ := v["line"].(string)
 		r.series = area + "\n" + line

@@ -27,7 +27,7 @@ func TestOnARealServer(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, d *historytest.Influxd)
-	}{{"retention", retention}, {"ping", ping}, {"injection", injection}, {"by hand", byHand}, {"outage", outage}} {
+	}{{"aggregates", aggregates}, {"retention", retention}, {"ping", ping}, {"injection", injection}, {"by hand", byHand}, {"outage", outage}} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, d) })
 	}
 }
@@ -176,6 +176,9 @@ func byHand(t *testing.T, d *historytest.Influxd) {
 			plant.Reading{Signal: "good", Time: at, Quality: plant.Bad, Reason: "timeout"})
 	}
 	if err := h.Write(t.Context(), []*plant.Batch{b}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Aggregate(t.Context(), now.Add(2*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	n := 0

@@ -58,6 +58,11 @@ func (h *History) Write(ctx context.Context, batches []*plant.Batch) error {
 	for _, b := range batches {
 		h.gather(q, b)
 	}
+	hours := touched(q.items)
+	defer h.end(hours)
+	if err := h.begin(ctx, hours); err != nil {
+		return err
+	}
 	for rest := q.items; len(rest) > 0; {
 		n := 0
 		q.body, n, _ = encode(q.body[:0], rest, bytesPerRequest)
