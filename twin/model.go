@@ -25,6 +25,7 @@ type line struct {
 	rules     TallyRules
 
 	published map[plant.Time]published // closed shifts, by start
+	recopy    plant.Spans              // restated since the outlet was last told
 	recheck   plant.Time               // from when on figures changed since they were published; 0: nowhere
 	why       string                   // what changed them; someone's words before late data
 	unsettled plant.Time               // when late data was last on its way

@@ -29,6 +29,7 @@ const whileAway = "late data, or other settings, while the twin was away"
 
 // restated notes that figures from a time on may have changed, and why.
 func (l *line) restated(from plant.Time, why string) {
+	l.recopy.Add(plant.Span{From: max(from, 1), To: forever})
 	if l.recheck == 0 || from < l.recheck {
 		l.recheck = max(from, 1)
 	}
@@ -77,7 +78,12 @@ func (t *Twin) publish(ctx context.Context) {
 	t.unsaved = nil
 	t.mu.Lock()
 	for _, l := range t.lines {
-		raised = append(raised, l.publish(now)...)
+		for _, r := range l.publish(now) {
+			raised = append(raised, r)
+			if t.opts.Outlet != nil {
+				l.recopy.Add(plant.Span{From: r.Shift, To: r.Shift + plant.Millisecond})
+			}
+		}
 	}
 	t.mu.Unlock()
 	for _, r := range raised {

@@ -364,6 +364,9 @@ func (t *Twin) keepRestated(ctx context.Context, l *line, c *restated, reason st
 	t.log.Info("closed shift made anew", "line", l.cfg.ID, "shift", c.shift.From, "revision", result.Number, "reason", reason)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.opts.Outlet != nil {
+		l.recopy.Add(c.shift.Span)
+	}
 	if _, ok := l.published[c.shift.From]; ok {
 		l.published[c.shift.From] = publishedAs(&result)
 	}

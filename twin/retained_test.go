@@ -99,7 +99,7 @@ func TestRetainedIsDocumented(t *testing.T) {
 			t.Errorf("docs/api.md does not tell of %s", what)
 		}
 	}
-	examples := regexp.MustCompile("(?m)^linetwin/v1/assembly/line-a/(\\S+) (\\{.*\\})$").FindAllSubmatch(manual, -1)
+	examples := regexp.MustCompile(`(?m)^linetwin/v1/assembly/line-a/(\S+) (\{.*\})$`).FindAllSubmatch(manual, -1)
 	if len(examples) < 3 {
 		t.Fatalf("%d examples", len(examples))
 	}

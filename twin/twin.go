@@ -75,6 +75,8 @@ type Options struct {
 	// Books and Counter are what an audit needs; where one is nil there is none.
 	Books   Books
 	Counter Counter
+	// Outlet is where figures are copied to for other tools; nil for nowhere.
+	Outlet  Outlet
 	Version string
 	Log     *slog.Logger
 	Clock   func() time.Time // nil: time.Now
@@ -189,6 +191,9 @@ func (t *Twin) Run(ctx context.Context, acks Acknowledger) error {
 		t.tickLoop,
 		t.ledgerLoop,
 		func(ctx context.Context) error { return t.countsLoop(ctx, acks) },
+	}
+	if t.opts.Outlet != nil {
+		jobs = append(jobs, t.copyLoop)
 	}
 	errs := make(chan error, len(jobs))
 	for _, job := range jobs {

@@ -70,6 +70,7 @@ type rig struct {
 	stop    func()
 	deaf    atomic.Bool // the ledger does not tell its entries, and keeps no signals
 
+	outlet  twin.Outlet
 	elapsed func() time.Duration // nil: nothing looks for steps of the clock
 
 	settings func(*twin.Config) // changes them before a start; nil: not
@@ -169,7 +170,7 @@ func (r *rig) start() {
 	if r.settings != nil {
 		r.settings(&site)
 	}
-	if r.twin, err = twin.New(site, twin.Options{History: r.history, Ledger: deafLedger{r.ledger, &r.deaf}, Books: r.books, Counter: h, Log: log, Clock: r.clock, Elapsed: r.elapsed}); err != nil {
+	if r.twin, err = twin.New(site, twin.Options{History: r.history, Ledger: deafLedger{r.ledger, &r.deaf}, Books: r.books, Counter: h, Outlet: r.outlet, Log: log, Clock: r.clock, Elapsed: r.elapsed}); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -80,7 +80,8 @@ func (t *twinRole) open(ctx context.Context) error {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	t.stores = append(t.stores, ledger)
-	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Books: ledger, Counter: history, Rules: cfg.Rules(), Version: version, Log: log})
+	outlet, _ := history.(twin.Outlet) // InfluxDB; what is embedded only the API reads
+	t.model, err = twin.New(cfg.Config, twin.Options{History: history, Ledger: ledger, Books: ledger, Counter: history, Outlet: outlet, Rules: cfg.Rules(), Version: version, Log: log})
 	if err != nil {
 		return err
 	}
