@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Entry is one thing that a person or another system told the twin and that no
@@ -110,6 +111,9 @@ type Length time.Duration
 // String gives the length as Go writes durations.
 func (l Length) String() string { return time.Duration(l).String() }
 
+// Duration gives the length as Go has it.
+func (l Length) Duration() time.Duration { return time.Duration(l) }
+
 // MarshalText gives the length as Go writes durations.
 func (l Length) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
@@ -194,6 +198,9 @@ func (e *Entry) checkValue() []Fault {
 
 func (o *Order) check(id string) []Fault {
 	var faults []Fault
+	if strings.TrimSpace(id) != id || strings.ContainsFunc(id, unicode.IsControl) {
+		faults = append(faults, Fault{Key: "id", Found: shorten(id), Allowed: "an id without spaces around it and without control characters"})
+	}
 	if o.ID != id {
 		faults = append(faults, Fault{Key: "id", Found: o.ID, Allowed: "the entry's key, " + id})
 	}
