@@ -62,9 +62,10 @@ const (
 	EntryState      EntryKind = "state"       // machine@start: StateSaid
 	EntryCount      EntryKind = "count"       // machine@minute: CountSaid
 	EntrySignOff    EntryKind = "signoff"     // line@start of the shift: SignOff
+	EntryProduct    EntryKind = "product"     // id of a product: ProductSaid
 )
 
-var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop, EntrySplit, EntryMerge, EntryState, EntryCount, EntrySignOff}
+var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop, EntrySplit, EntryMerge, EntryState, EntryCount, EntrySignOff, EntryProduct}
 
 // EntryKindNames gives the names of all kinds.
 func EntryKindNames() []string {
@@ -155,6 +156,9 @@ func (e *Entry) Check() []Fault {
 	if len(e.Value) > MostEntryValue {
 		return append(faults, Fault{Key: "value", Found: fmt.Sprintf("%d bytes", len(e.Value)), Allowed: fmt.Sprintf("at most %d bytes", MostEntryValue)})
 	}
+	if e.Kind == EntryProduct {
+		faults = append(faults, e.checkProduct()...)
+	}
 	if slices.Contains(saidKinds, e.Kind) {
 		return append(faults, e.checkSaid()...)
 	}
@@ -182,6 +186,12 @@ func (e *Entry) checkValue() []Fault {
 		s, faults := Said[Switches](e)
 		if len(faults) == 0 && s.SmallStop != nil && (*s.SmallStop < 0 || *s.SmallStop > Length(day)) {
 			return []Fault{{Key: "small_stop", Found: s.SmallStop.String(), Allowed: "0s to 24h, as in 120s"}}
+		}
+		return faults
+	case EntryProduct:
+		p, faults := Said[ProductSaid](e)
+		if len(faults) == 0 {
+			return p.check()
 		}
 		return faults
 	case EntryOrder:

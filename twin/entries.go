@@ -320,6 +320,8 @@ func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
 				continue
 			}
 			a.quiet = true
+		case plant.EntryProduct:
+			a.quiet = true // only how it is called
 		}
 		all = append(all, a)
 	}
@@ -407,16 +409,6 @@ func (t *Twin) checkOrder(e *plant.Entry) []plant.Fault {
 		faults = append(faults, plant.Fault{Key: "value.from", Found: o.From.String() + " to " + o.To.String(), Allowed: "whole minutes"})
 	}
 	return faults
-}
-
-func (t *Twin) knowsProduct(id string) bool { return slices.Contains(t.productIDs(), id) }
-
-func (t *Twin) productIDs() []string {
-	var ids []string
-	for i := range t.cfg.Products {
-		ids = append(ids, t.cfg.Products[i].ID)
-	}
-	return ids
 }
 
 func (t *Twin) machineIDs() []string {
