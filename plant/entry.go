@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Entry is one thing that a person or another system told the twin and that no
@@ -61,9 +62,10 @@ const (
 	EntryState      EntryKind = "state"       // machine@start: StateSaid
 	EntryCount      EntryKind = "count"       // machine@minute: CountSaid
 	EntrySignOff    EntryKind = "signoff"     // line@start of the shift: SignOff
+	EntryProduct    EntryKind = "product"     // id of a product: ProductSaid
 )
 
-var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop, EntrySplit, EntryMerge, EntryState, EntryCount, EntrySignOff}
+var entryKinds = []EntryKind{EntryIdealCycle, EntryCalendar, EntrySwitches, EntryOrder, EntryStop, EntrySplit, EntryMerge, EntryState, EntryCount, EntrySignOff, EntryProduct}
 
 // EntryKindNames gives the names of all kinds.
 func EntryKindNames() []string {
@@ -110,6 +112,9 @@ type Length time.Duration
 // String gives the length as Go writes durations.
 func (l Length) String() string { return time.Duration(l).String() }
 
+// Duration gives the length as Go has it.
+func (l Length) Duration() time.Duration { return time.Duration(l) }
+
 // MarshalText gives the length as Go writes durations.
 func (l Length) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
@@ -151,6 +156,9 @@ func (e *Entry) Check() []Fault {
 	if len(e.Value) > MostEntryValue {
 		return append(faults, Fault{Key: "value", Found: fmt.Sprintf("%d bytes", len(e.Value)), Allowed: fmt.Sprintf("at most %d bytes", MostEntryValue)})
 	}
+	if e.Kind == EntryProduct {
+		faults = append(faults, e.checkProduct()...)
+	}
 	if slices.Contains(saidKinds, e.Kind) {
 		return append(faults, e.checkSaid()...)
 	}
@@ -180,6 +188,12 @@ func (e *Entry) checkValue() []Fault {
 			return []Fault{{Key: "small_stop", Found: s.SmallStop.String(), Allowed: "0s to 24h, as in 120s"}}
 		}
 		return faults
+	case EntryProduct:
+		p, faults := Said[ProductSaid](e)
+		if len(faults) == 0 {
+			return p.check()
+		}
+		return faults
 	case EntryOrder:
 		o, faults := Said[Order](e)
 		if len(faults) == 0 {
@@ -194,6 +208,9 @@ func (e *Entry) checkValue() []Fault {
 
 func (o *Order) check(id string) []Fault {
 	var faults []Fault
+	if strings.TrimSpace(id) != id || strings.ContainsFunc(id, unicode.IsControl) {
+		faults = append(faults, Fault{Key: "id", Found: shorten(id), Allowed: "an id without spaces around it and without control characters"})
+	}
 	if o.ID != id {
 		faults = append(faults, Fault{Key: "id", Found: o.ID, Allowed: "the entry's key, " + id})
 	}

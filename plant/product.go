@@ -1,11 +1,39 @@
 package plant
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Product is something that lines make.
 type Product struct {
 	ID   string `json:"id"`
 	Name Name   `json:"name"`
+}
+
+// ProductSaid is what somebody says of a product; its ideal cycles are entries of
+// their own.
+type ProductSaid struct {
+	Name Name `json:"name"`
+}
+
+func (p *ProductSaid) check() []Fault {
+	if len(p.Name.En) > MostEntryText || len(p.Name.Zh) > MostEntryText {
+		return []Fault{{Key: "name", Found: shorten(p.Name.En), Allowed: fmt.Sprintf("at most %d characters", MostEntryText)}}
+	}
+	return nil
+}
+
+// checkProduct tells what is wrong with what an entry of a product is about.
+func (e *Entry) checkProduct() []Fault {
+	var faults []Fault
+	if err := CheckID(e.Key); err != nil {
+		faults = append(faults, Fault{Key: "key", Found: shorten(e.Key), Allowed: "an id, 1 to 64 of a-z A-Z 0-9 _ -"})
+	}
+	if e.From != 0 {
+		faults = append(faults, Fault{Key: "from", Found: e.From.String(), Allowed: "null: a product has its name always"})
+	}
+	return faults
 }
 
 // IdealCycle is the shortest time per piece of a product on a machine, valid

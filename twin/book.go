@@ -22,6 +22,7 @@ type book struct {
 	stops     map[string][]saidOf                // by machine, by time
 	amends    map[string]*amendment              // by machine
 	signed    map[instant]*plant.Entry           // by line and start of the shift
+	products  map[string]plant.Name              // that were said
 }
 
 type cycleKey struct{ product, machine string }
@@ -45,7 +46,7 @@ func newBook(entries []plant.Entry) *book {
 		entries: entries, undone: map[uint64]uint64{},
 		cycles: map[cycleKey][]since[cycle]{}, calendars: map[string][]since[*plant.Schedule]{},
 		switches: map[string][]since[plant.Switches]{}, orders: map[string][]plant.Order{}, stops: map[string][]saidOf{},
-		amends: map[string]*amendment{}, signed: map[instant]*plant.Entry{},
+		amends: map[string]*amendment{}, signed: map[instant]*plant.Entry{}, products: map[string]plant.Name{},
 	}
 	for i := range entries {
 		if u := entries[i].Undoes; u != 0 {
@@ -71,6 +72,11 @@ func newBook(entries []plant.Entry) *book {
 			o, _ := plant.Said[plant.Order](e)
 			if delete(orders, e.Key); len(e.Value) > 0 {
 				orders[e.Key] = o
+			}
+		case plant.EntryProduct:
+			p, _ := plant.Said[plant.ProductSaid](e)
+			if delete(b.products, e.Key); len(e.Value) > 0 {
+				b.products[e.Key] = p.Name.Or(e.Key)
 			}
 		case plant.EntryStop:
 			s, _ := plant.Said[plant.StopSaid](e)

@@ -91,7 +91,11 @@ func (t *Twin) Tell(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 	if err != nil {
 		return plant.Entry{}, err
 	}
-	return t.keep(ctx, e)
+	kept, err := t.keep(ctx, e)
+	if err != nil {
+		return plant.Entry{}, err
+	}
+	return kept[0], nil
 }
 
 // checked gives an entry as it would be kept.
@@ -143,19 +147,28 @@ func (t *Twin) undoing(id uint64) (plant.Entry, error) {
 	return e, nil
 }
 
-// keep appends an entry that was checked and has what it changes computed anew.
-func (t *Twin) keep(ctx context.Context, e plant.Entry) (plant.Entry, error) {
-	e, err := t.opts.Ledger.AddEntry(ctx, e)
+// keep appends entries that were checked, all or none, and has what they change
+// computed anew.
+func (t *Twin) keep(ctx context.Context, all ...plant.Entry) ([]plant.Entry, error) {
+	all, err := t.opts.Ledger.AddEntries(ctx, all)
 	if err != nil {
-		return plant.Entry{}, err
+		return nil, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.said.Load()
-	after := newBook(append(before.entries[:len(before.entries):len(before.entries)], e))
+	after := newBook(slices.Concat(before.entries, all))
 	t.said.Store(after)
-	why, touched := reasonOf(&e), t.touches(&e, before, after)
-	t.noteLocked(&e, touched)
+	for i := range all {
+		touched := t.touches(&all[i], before, after)
+		t.noteLocked(&all[i], touched)
+		t.refoldLocked(reasonOf(&all[i]), touched)
+	}
+	return all, nil
+}
+
+// refoldLocked has what is touched computed anew.
+func (t *Twin) refoldLocked(why string, touched []touched) {
 	for _, a := range touched {
 		a.line.version++
 		if a.quiet {
@@ -166,7 +179,6 @@ func (t *Twin) keep(ctx context.Context, e plant.Entry) (plant.Entry, error) {
 			m.track.markDirty(max(a.from, t.now().Add(-memory)))
 		}
 	}
-	return e, nil
 }
 
 // reasonOf is what a revision says of the entry that it comes from.
@@ -202,16 +214,22 @@ func (t *Twin) Results(ctx context.Context, since plant.Time, most int) ([]plant
 	return all, err
 }
 
-func (t *Twin) effects(e plant.Entry) []plant.Effect {
+// effects tells what entries would change together.
+func (t *Twin) effects(all ...plant.Entry) []plant.Effect {
 	now := t.now()
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	before, after := t.books(e)
-	effects := []plant.Effect{}
-	for _, a := range t.touches(&e, before, after) {
-		if a.quiet {
-			continue
+	before, after := t.books(all...)
+	lines := map[*line]touched{}
+	for i := range all {
+		for _, a := range t.touches(&all[i], before, after) {
+			if b, ok := lines[a.line]; !a.quiet && (!ok || a.from < b.from) {
+				lines[a.line] = a
+			}
 		}
+	}
+	effects := []plant.Effect{}
+	for _, a := range lines {
 		span := plant.Span{From: max(a.from, now.Add(-memory)), To: now}
 		trial := a.line.with(&t.cfg, after)
 		known := a.line.known(now, t.cfg.LateAfter)
@@ -302,6 +320,8 @@ func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
 				continue
 			}
 			a.quiet = true
+		case plant.EntryProduct:
+			a.quiet = true // only how it is called
 		}
 		all = append(all, a)
 	}
@@ -389,16 +409,6 @@ func (t *Twin) checkOrder(e *plant.Entry) []plant.Fault {
 		faults = append(faults, plant.Fault{Key: "value.from", Found: o.From.String() + " to " + o.To.String(), Allowed: "whole minutes"})
 	}
 	return faults
-}
-
-func (t *Twin) knowsProduct(id string) bool { return slices.Contains(t.productIDs(), id) }
-
-func (t *Twin) productIDs() []string {
-	var ids []string
-	for i := range t.cfg.Products {
-		ids = append(ids, t.cfg.Products[i].ID)
-	}
-	return ids
 }
 
 func (t *Twin) machineIDs() []string {

@@ -199,11 +199,14 @@ func (t *Twin) checkCount(ctx context.Context, m *machine, e *plant.Entry) ([]pl
 	return faults, nil
 }
 
-// books gives what was said, without and with an entry.
-func (t *Twin) books(e plant.Entry) (before, after *book) {
+// books gives what was said, without and with entries that are to be kept.
+func (t *Twin) books(more ...plant.Entry) (before, after *book) {
 	before = t.said.Load()
-	e.ID = ^uint64(0) // behind all others
-	return before, newBook(append(before.entries[:len(before.entries):len(before.entries)], e))
+	all := slices.Concat(before.entries, more)
+	for i := range more {
+		all[len(before.entries)+i].ID = ^uint64(0) - uint64(len(more)-1-i) // behind all others
+	}
+	return before, newBook(all)
 }
 
 // instantFrom gives from when on figures change with what is said of an instant:

@@ -17,6 +17,8 @@ const (
 	// olderStep is of what is too new to be an older shift: that is looked at
 	// again once so much of it has become one.
 	olderStep = time.Hour
+	// olderSaved is after how many steps the ledger is told how far it is.
+	olderSaved = 16
 )
 
 // overdue is an entry whose effect on a line's closed shifts is not all
@@ -36,6 +38,7 @@ type overdues struct {
 	Spans   []overdue `json:"spans"`
 	unsaved bool
 	made    uint64 // shifts that were restated
+	steps   uint64 // that it took
 }
 
 // noteLocked notes what an entry changes of closed shifts.
@@ -66,10 +69,10 @@ func (t *Twin) loadOverdues(ctx context.Context, all []plant.Entry) error {
 			return fmt.Errorf("decode shifts that are to be restated: %w", err)
 		}
 	}
-	for i := range all {
-		if all[i].ID > t.overdue.Noted {
-			t.noteLocked(&all[i], t.touches(&all[i], newBook(all[:i]), newBook(all[:i+1])))
-		}
+	first, _ := slices.BinarySearchFunc(all, t.overdue.Noted+1, func(e plant.Entry, id uint64) int { return cmp.Compare(e.ID, id) })
+	before, after := newBook(all[:first]), newBook(all)
+	for i := first; i < len(all); i++ {
+		t.noteLocked(&all[i], t.touches(&all[i], before, after))
 	}
 	return nil
 }
@@ -103,9 +106,13 @@ func (t *Twin) restateOlder(ctx context.Context) error {
 	}
 	t.overdue.unsaved = true
 	t.overdue.made += uint64(made)
-	count := t.overdue.made
+	t.overdue.steps++
+	count, keep := t.overdue.made, t.overdue.steps%olderSaved == 0
 	t.mu.Unlock()
 	t.Notice("restating", fmt.Sprintf("shifts of line %s since %s are restated for entry %d", o.Line, next.From, o.Entry), count)
+	if !keep { // what is done once more after a restart changes nothing
+		return nil
+	}
 	return t.saveOverdues(ctx)
 }
 

@@ -44,12 +44,14 @@ func (t *Twin) Calendars() ([]plant.CalendarPlan, error) {
 	return plans, nil
 }
 
-// Products gives all products with their ideal cycles, in the settings' order.
+// Products gives all products with their ideal cycles, in the settings' order,
+// then those that were said.
 func (t *Twin) Products() []plant.ProductPlan {
 	b := t.said.Load()
 	plans := []plant.ProductPlan{}
-	for i := range t.cfg.Products {
-		c := &t.cfg.Products[i]
+	products := t.products()
+	for i := range products {
+		c := &products[i]
 		p := plant.ProductPlan{Product: plant.Product{ID: c.ID, Name: c.Name}, Cycles: []plant.CycleVersion{}}
 		for machine, d := range c.IdealCycle {
 			length := plant.Length(d)

@@ -56,7 +56,9 @@ type Results interface {
 
 // Entries keeps what people and other systems say.
 type Entries interface {
-	AddEntry(ctx context.Context, e plant.Entry) (plant.Entry, error)
+	// AddEntries appends entries, all of them or, with an error, none, and gives
+	// them with their IDs.
+	AddEntries(ctx context.Context, all []plant.Entry) ([]plant.Entry, error)
 	Entries(ctx context.Context, after uint64) ([]plant.Entry, error)
 }
 

@@ -261,18 +261,6 @@ func (l *line) order() string {
 	return ""
 }
 
-func (t *Twin) productByID(id string) *plant.Product {
-	for _, p := range t.cfg.Products {
-		if p.ID == id {
-			return &plant.Product{ID: p.ID, Name: p.Name}
-		}
-	}
-	if id == "" {
-		return nil
-	}
-	return &plant.Product{ID: id, Name: plant.Name{}.Or(id)}
-}
-
 func (t *Twin) machineLocked(m *machine, span plant.Span, now plant.Time) plant.MachineSnapshot {
 	n := m.track.cp.Now()
 	s := plant.MachineSnapshot{

@@ -143,10 +143,13 @@ func (s *slate) Rewrite(context.Context, []plant.Rewrite) error {
 	return errors.New("nothing is rewritten here")
 }
 
-func (s *slate) AddEntry(_ context.Context, e plant.Entry) (plant.Entry, error) {
-	e.ID = uint64(len(s.entries)) + 1
-	s.entries = append(s.entries, e)
-	return e, nil
+func (s *slate) AddEntries(_ context.Context, all []plant.Entry) ([]plant.Entry, error) {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].ID = uint64(len(s.entries)) + 1
+		s.entries = append(s.entries, all[i])
+	}
+	return all, nil
 }
 
 func (s *slate) Entries(_ context.Context, after uint64) ([]plant.Entry, error) {

@@ -39,6 +39,7 @@ func (s *Server) register(api huma.API) {
 	s.registerMachines(api)
 	s.registerAlerts(api)
 	s.registerEntries(api)
+	s.registerTables(api)
 	s.registerPlans(api)
 	s.registerEvents(api)
 	s.registerQuarantine(api)

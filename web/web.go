@@ -67,6 +67,10 @@ type Entries interface {
 	// Older gives how many older shifts are published in the time that an entry is
 	// of; Preview does not look at them. Errors are as Tell's.
 	Older(ctx context.Context, e plant.Entry) (int, error)
+	// Table gives what holds of a kind as CSV, which TellTable takes. Errors tell
+	// the Faults, with the line and column of each.
+	Table(kind plant.EntryKind) ([]byte, error)
+	TellTable(ctx context.Context, in plant.Table) (plant.TableTaken, error)
 	// Results gives what was published or restated at a time or after it.
 	Results(ctx context.Context, since plant.Time, most int) ([]plant.Result, error)
 }

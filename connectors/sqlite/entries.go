@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"linetwin/plant"
 )
@@ -13,27 +14,46 @@ import (
 // AddEntry appends what somebody said and gives it with its ID. An entry can
 // be undone once: of a second undo the error is plant.ErrConflict.
 func (l *Ledger) AddEntry(ctx context.Context, e plant.Entry) (plant.Entry, error) {
-	err := l.change(ctx, "append an entry to", func(tx *sql.Tx) error {
-		if e.Undoes != 0 {
-			var by uint64
-			err := tx.QueryRowContext(ctx, "SELECT id FROM entries WHERE undoes = ?", e.Undoes).Scan(&by)
-			if err == nil {
-				return fmt.Errorf("entry %d: %w, entry %d has undone it", e.Undoes, plant.ErrConflict, by)
-			}
-			if !errors.Is(err, sql.ErrNoRows) {
+	all, err := l.AddEntries(ctx, []plant.Entry{e})
+	if err != nil {
+		return e, err
+	}
+	return all[0], nil
+}
+
+// AddEntries appends entries as AddEntry does, all or none of them.
+func (l *Ledger) AddEntries(ctx context.Context, all []plant.Entry) ([]plant.Entry, error) {
+	all = slices.Clone(all)
+	err := l.change(ctx, "append entries to", func(tx *sql.Tx) error {
+		for i := range all {
+			if err := addEntry(ctx, tx, &all[i]); err != nil {
 				return err
 			}
 		}
-		r, err := tx.ExecContext(ctx, "INSERT INTO entries (said, by, why, kind, key, since, value, undoes) VALUES (?,?,?,?,?,?,?,?)",
-			e.Said, e.By, e.Why, string(e.Kind), e.Key, e.From, string(e.Value), e.Undoes)
-		if err != nil {
+		return nil
+	})
+	return all, err
+}
+
+func addEntry(ctx context.Context, tx *sql.Tx, e *plant.Entry) error {
+	if e.Undoes != 0 {
+		var by uint64
+		err := tx.QueryRowContext(ctx, "SELECT id FROM entries WHERE undoes = ?", e.Undoes).Scan(&by)
+		if err == nil {
+			return fmt.Errorf("entry %d: %w, entry %d has undone it", e.Undoes, plant.ErrConflict, by)
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		id, err := r.LastInsertId()
-		e.ID = uint64(id)
+	}
+	r, err := tx.ExecContext(ctx, "INSERT INTO entries (said, by, why, kind, key, since, value, undoes) VALUES (?,?,?,?,?,?,?,?)",
+		e.Said, e.By, e.Why, string(e.Kind), e.Key, e.From, string(e.Value), e.Undoes)
+	if err != nil {
 		return err
-	})
-	return e, err
+	}
+	id, err := r.LastInsertId()
+	e.ID = uint64(id)
+	return err
 }
 
 // Entries gives all that was said after the entry with an ID, in the order in

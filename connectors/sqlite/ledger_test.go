@@ -239,6 +239,9 @@ func TestRecords(t *testing.T) {
 		if _, err := l.AddEntry(ctx, undo); !errors.Is(err, plant.ErrConflict) {
 			t.Errorf("undone twice: %v", err)
 		}
+		if _, err := l.AddEntries(ctx, []plant.Entry{said, undo}); !errors.Is(err, plant.ErrConflict) {
+			t.Errorf("all or none, one of them undone twice: %v", err)
+		}
 		if got, err := l.Entries(ctx, 0); err != nil || !reflect.DeepEqual(got, []plant.Entry{one, two}) {
 			t.Errorf("%+v, %v", got, err)
 		}
