@@ -60,6 +60,27 @@ func retention(t *testing.T, d *historytest.Influxd) {
 	if err != nil || len(r.Readings) != 6 || h.Quarantined() != 14 {
 		t.Errorf("%d readings stored, %d set aside, %v; want 6 and 14", len(r.Readings), h.Quarantined(), err)
 	}
+	from, err := h.CountedFrom(t.Context(), "m")
+	if begin := now.Add(-24 * time.Hour); err != nil || from < begin || from > begin.Add(time.Hour) {
+		t.Errorf("counted from %s, %v; it keeps 24 h at %s", from, err, now)
+	}
+	d.Query(t, "", `CREATE RETENTION POLICY "long" ON "short" DURATION INF REPLICATION 1`)
+	d.Query(t, "", "CREATE USER stranger WITH PASSWORD 'x'")
+	for _, cfg := range []Config{
+		{Database: "short", RetentionPolicy: "long", User: "root", Password: "root"},
+		{Database: "short", RetentionPolicy: "absent", User: "root", Password: "root"},
+		{Database: "short", User: "stranger", Password: "x"},
+	} {
+		cfg.URL = d.URL
+		other, err := Open(cfg, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from, err := other.CountedFrom(t.Context(), "m"); err != nil || from != 0 {
+			t.Errorf("%+v: counted from %s, %v; want all", cfg, from, err)
+		}
+		other.Close()
+	}
 }
 
 func ping(t *testing.T, d *historytest.Influxd) {
