@@ -144,13 +144,17 @@ func (p *Plant) Ledger() *Ledger {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sync()
-	ms := func(process int64) int64 { return p.wall(process).UnixMilli() }
-	m := p.model
-	l := &Ledger{Seed: p.cfg.Seed, Speed: p.cfg.Speed, Anchor: m.anchor, Now: ms(m.now), States: map[int64]Class{},
-		Values: slices.Clone(m.ledger.values), Dropped: m.ledger.dropped}
+	l := p.tell(p.model, func(process int64) int64 { return p.wall(process).UnixMilli() })
 	if !p.start.IsZero() {
 		l.Start = p.start.UnixMilli()
 	}
+	return l
+}
+
+// tell gives a model's ledger; ms gives the wall time of a process time.
+func (p *Plant) tell(m *model, ms func(process int64) int64) *Ledger {
+	l := &Ledger{Seed: p.cfg.Seed, Speed: p.cfg.Speed, Anchor: m.anchor, Now: ms(m.now), States: map[int64]Class{},
+		Values: slices.Clone(m.ledger.values), Dropped: m.ledger.dropped}
 	for i := range l.Values {
 		l.Values[i].At = ms(l.Values[i].At)
 	}

@@ -78,6 +78,19 @@ func (p *Plant) Past(ctx context.Context, from, to time.Time, every time.Duratio
 	return r.flush()
 }
 
+// PastLedger gives what truly happened in the past that Past gives, from the
+// anchor up to a time, that included.
+func (p *Plant) PastLedger(ctx context.Context, to time.Time) (*Ledger, error) {
+	m := p.cfg.model()
+	for end := to.UnixMilli(); m.now < end; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		m.advance(min(m.now+dayMS/4, end))
+	}
+	return p.tell(m, func(process int64) int64 { return process }), nil
+}
+
 // recorder follows a model and tells what changed.
 type recorder struct {
 	model   *model
