@@ -17,7 +17,7 @@ type Engine struct {
 	returnsAfter    int
 	lineOf          func(machine string) string
 
-	watches map[signal]*watch      // by the signal they watch, made when it first is read
+	watches map[signal]*Watch      // by the signal they watch, made when it first is read
 	lines   map[string][]condition // on OEE, by line
 	open    map[string]*condition  // by the alert's id
 	orphans map[string]plant.Alert // restored alerts whose rule is gone
@@ -26,8 +26,8 @@ type Engine struct {
 
 type signal struct{ machine, signal string }
 
-// watch is all conditions of one signal; most signals have none.
-type watch struct {
+// Watch is all conditions of one signal; most signals have none.
+type Watch struct {
 	newest     plant.Time // of the readings seen
 	conditions []condition
 }
@@ -53,7 +53,7 @@ func NewEngine(cfg Config, characteristics []Characteristic, lineOf func(machine
 		characteristics: slices.Clone(characteristics),
 		returnsAfter:    max(cfg.ReturnsAfter, 1),
 		lineOf:          lineOf,
-		watches:         make(map[signal]*watch),
+		watches:         make(map[signal]*Watch),
 		lines:           make(map[string][]condition),
 		open:            make(map[string]*condition),
 		orphans:         make(map[string]plant.Alert),
@@ -66,10 +66,20 @@ func NewEngine(cfg Config, characteristics []Characteristic, lineOf func(machine
 // its signal is late (a backlog) or a repeat; it neither fires nor returns an
 // alert, because alerts are about now.
 func (e *Engine) Reading(line string, r *plant.Reading) []plant.Alert {
-	w := e.watches[signal{r.Machine, r.Signal}]
-	if w == nil {
-		w = e.watch(line, r.Machine, r.Signal)
+	return e.Watched(e.Watch(line, r.Machine, r.Signal), r)
+}
+
+// Watch gives the conditions of a signal of line's machine, for who remembers
+// them. They are the same as long as the engine is.
+func (e *Engine) Watch(line, machine, name string) *Watch {
+	if w := e.watches[signal{machine, name}]; w != nil {
+		return w
 	}
+	return e.watch(line, machine, name)
+}
+
+// Watched is Reading for who has the conditions of the reading's signal.
+func (e *Engine) Watched(w *Watch, r *plant.Reading) []plant.Alert {
 	if len(w.conditions) == 0 || r.Time <= w.newest {
 		return nil
 	}
@@ -206,8 +216,8 @@ func (e *Engine) find(a *plant.Alert) *condition {
 }
 
 // watch makes the conditions of a signal.
-func (e *Engine) watch(line, machine, name string) *watch {
-	w := &watch{}
+func (e *Engine) watch(line, machine, name string) *Watch {
+	w := &Watch{}
 	for i := range e.limits {
 		l := &e.limits[i]
 		if l.On == "" && l.Signal == name && (l.Machine == "" || l.Machine == machine) && (l.Line == "" || l.Line == line) {

@@ -46,6 +46,8 @@ type machine struct {
 	track   *track
 	tail    []tailed // what came while the track is folded again; nil when it is not
 	folding bool
+	scratch []plant.Reading // of take, whose readings are nobody's afterwards
+	hints   []hinted        // of the signals of the last batch
 	gateway string
 	loaded  bool       // the ledger's past is in memory
 	left    plant.Time // from here on it is in history only, until its time has come; 0: nothing

@@ -3,9 +3,11 @@ package twin
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"linetwin/plant"
+	"linetwin/rules"
 )
 
 // signalNow is a signal with its last reading.
@@ -13,6 +15,9 @@ type signalNow struct {
 	signal plant.Signal
 	last   plant.Reading
 	gone   bool // its device no longer has it: last says nothing about now
+
+	watch *rules.Watch // what rules want of it; nil before a reading was put to them
+	next  *signalNow   // what followed it in the batch before: mostly it does again
 }
 
 // Birth takes a gateway's introduction: its session, and what signals its
@@ -173,13 +178,18 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 	var alerts []plant.Alert
 	watched := t.live.watched()
 	var shown []plant.SignalNow
+	before := &signalNow{}
 	for i := range b.Readings {
 		r := &b.Readings[i]
-		n := known[r.Signal]
-		if n == nil {
-			n = &signalNow{signal: plant.Signal{Name: r.Signal, Kind: r.Value.Kind()}}
-			known[r.Signal] = n
+		n := before.next
+		if n == nil || n.signal.Name != r.Signal {
+			if n = known[r.Signal]; n == nil {
+				n = &signalNow{signal: plant.Signal{Name: r.Signal, Kind: r.Value.Kind()}}
+				known[r.Signal] = n
+			}
+			before.next = n
 		}
+		before = n
 		if r.Time < n.last.Time && !fromAhead(n.last.Time, now) {
 			continue // backlog: what is newer is known
 		}
@@ -189,7 +199,10 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 		}
 		// What is long past raises no alarm now: nobody can act on it.
 		if now.Sub(r.Time) <= t.cfg.LateAfter && !r.Misplaced() {
-			alerts = append(alerts, t.rules.Reading(b.Line, r)...)
+			if n.watch == nil {
+				n.watch = t.rules.Watch(b.Line, r.Machine, r.Signal)
+			}
+			alerts = append(alerts, t.rules.Watched(n.watch, r)...)
 		}
 	}
 	if len(shown) > 0 {
@@ -200,6 +213,31 @@ func (t *Twin) signalsLocked(b *plant.Batch, now plant.Time) []plant.Alert {
 
 // ahead is how far a gateway's clock may be before the twin's.
 const ahead = time.Minute
+
+// hinted tells whether a signal has a role.
+type hinted struct {
+	signal string
+	has    bool
+}
+
+// mostHints bounds what is remembered of where signals stand in batches.
+const mostHints = 256
+
+// folds tells whether a signal has a role. It is asked of the i-th reading of a
+// batch, which mostly is of the signal that stood there before.
+func (m *machine) folds(i int, signal string) bool {
+	if i < len(m.hints) && m.hints[i].signal == signal {
+		return m.hints[i].has
+	}
+	_, has := m.roles[signal]
+	switch h := (hinted{signal, has}); {
+	case i < len(m.hints):
+		m.hints[i] = h
+	case i == len(m.hints) && i < mostHints:
+		m.hints = append(m.hints, h)
+	}
+	return has
+}
 
 // take brings a batch to the machine's track. What it leaves to history alone,
 // because no figure can hold it, it names: data from before all that can be
@@ -212,7 +250,7 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 	if claim.To < now.Add(-memory) {
 		return "data older than 8 days is in history only: " + claim.To.String()
 	}
-	var readings []plant.Reading
+	readings := m.scratch[:0]
 	lost := false
 	for i := range b.Readings {
 		r := &b.Readings[i]
@@ -220,7 +258,7 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 			lost = true
 			continue
 		}
-		if _, ok := m.roles[r.Signal]; !ok {
+		if !m.folds(i, r.Signal) {
 			continue
 		}
 		if r.Time > limit {
@@ -229,6 +267,7 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 		}
 		readings = append(readings, *r)
 	}
+	m.scratch = readings
 	if claim.To > limit {
 		left = "its clock is ahead: data of " + claim.To.String() + " is in history only until then"
 		m.leave(max(claim.From, limit))
@@ -242,7 +281,7 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 		return left
 	}
 	if m.folding {
-		m.tail = append(m.tail, tailed{readings, claim})
+		m.tail = append(m.tail, tailed{slices.Clone(readings), claim})
 	}
 	if m.track.apply(readings, claim) {
 		m.line.version++

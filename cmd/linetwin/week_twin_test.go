@@ -118,7 +118,7 @@ func (w *weekTwin) Acknowledge(a plant.Acknowledgement) error {
 func (w *weekTwin) settled(wrong func(a *weekAnswers) string) *weekAnswers {
 	w.t.Helper()
 	var last []byte
-	for same := 0; ; time.Sleep(200 * time.Millisecond) {
+	for same := 0; ; time.Sleep(500 * time.Millisecond) {
 		a, err := w.week.ask(w.t.Context(), w)
 		if err != nil {
 			w.t.Fatal(err)
@@ -129,8 +129,9 @@ func (w *weekTwin) settled(wrong func(a *weekAnswers) string) *weekAnswers {
 		}
 		if same++; !bytes.Equal(a.JSON, last) {
 			same, last = 0, a.JSON
+			w.t.Logf("not yet: %.100s", why)
 		}
-		if same > 120 { // folding again rests for 20 s at most
+		if same > 50 { // folding again rests for 20 s at most
 			w.t.Fatalf("wrong, and stays so: %s", why)
 		}
 	}

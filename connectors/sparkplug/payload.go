@@ -1,6 +1,7 @@
 package sparkplug
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -191,6 +192,10 @@ func (p *payload) decode(b []byte) error {
 // decode reads one metric; base is the offset of b in the message.
 func (m *metric) decode(b []byte, base int) error {
 	for at := 0; at < len(b); {
+		if n := m.common(b[at:]); n > 0 {
+			at += n
+			continue
+		}
 		num, typ, bits, data, next, err := readField(b, at, base)
 		if err != nil {
 			return err
@@ -219,6 +224,34 @@ func (m *metric) decode(b []byte, base int) error {
 		}
 	}
 	return nil
+}
+
+// common reads the field that b begins with, if it is one that nearly every
+// metric of a DDATA has, and gives its length; 0 leaves it to readField.
+func (m *metric) common(b []byte) int {
+	switch b[0] {
+	case tagAlias:
+		if len(b) > 1 && b[1] < 0x80 {
+			m.alias, m.hasAlias = uint64(b[1]), true
+			return 2
+		}
+	case tagTimestamp:
+		if v, n := protowire.ConsumeVarint(b[1:]); n > 0 {
+			m.time, m.hasTime = v, true
+			return n + 1
+		}
+	case tagLong:
+		if v, n := protowire.ConsumeVarint(b[1:]); n > 0 {
+			m.field, m.bits = metricFieldLong, v
+			return n + 1
+		}
+	case tagDouble:
+		if len(b) >= 9 {
+			m.field, m.bits = metricFieldDouble, binary.LittleEndian.Uint64(b[1:])
+			return 9
+		}
+	}
+	return 0
 }
 
 func (m *metric) number(num protowire.Number, bits uint64) {
