@@ -131,7 +131,7 @@ func (w *weekTwin) settled(wrong func(a *weekAnswers) string) *weekAnswers {
 			same, last = 0, a.JSON
 			w.t.Logf("not yet: %.100s", why)
 		}
-		if same > 50 { // folding again rests for 20 s at most
+		if same > 240 {
 			w.t.Fatalf("wrong, and stays so: %s", why)
 		}
 	}
