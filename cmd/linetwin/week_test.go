@@ -40,22 +40,12 @@ var weekWays = []weekWay{
 // TestWeek gives the demo's past to a twin with its real stores, holds what it
 // makes of it against the plant's own ledger, and gives the same past to more
 // twins in other ways: each must tell the very same. LINETWIN_WEEK=7d takes the
-<<<<<<< HEAD
-// demo's whole week in every way; otherwise it is two hours of line B, straight
-// and with all at once.
-func TestWeek(t *testing.T) {
-	p, ways := newWeek(t), weekWays
-	if os.Getenv("LINETWIN_WEEK") == "" {
-		ways = []weekWay{weekWays[0], weekWays[len(weekWays)-1]}
-	}
-=======
 // demo's whole week, 7h a morning of it.
 func TestWeek(t *testing.T) {
 	if os.Getenv("LINETWIN_WEEK") == "" {
 		t.Skip("takes minutes: LINETWIN_WEEK=7h or 7d runs it")
 	}
 	p, ways := newWeek(t), weekWays
->>>>>>> proof2
 	var straight *weekAnswers
 	for i, way := range ways {
 		ok := t.Run(way.name, func(t *testing.T) {
@@ -115,11 +105,7 @@ func newWeek(t *testing.T) *week {
 		// What a look finds at the start of a break was made before it.
 		cfg.Twin.Areas[0].Lines[i].BreaksWorked = true
 	}
-<<<<<<< HEAD
-	anchor := time.Date(2026, 3, 1, 23, 0, 0, 0, time.UTC) // 07:00 on a Monday in the plant
-=======
 	anchor := time.Date(2026, 3, 1, 22, 0, 0, 0, time.UTC) // 06:00 on a Monday in the plant
->>>>>>> proof2
 	p.span = plant.Span{From: plant.At(anchor), To: plant.At(anchor.Add(length))}
 	p.seen = p.span.To.Add(-pastEvery)
 	for _, g := range cfg.Gateways {
