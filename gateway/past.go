@@ -34,8 +34,9 @@ type past struct {
 
 // Import takes a past round of a machine, in order of time, on the way that
 // live rounds go, as backlog. It blocks while too much waits. A round that it
-// took is on disk soon, but not when it returns.
-func (g *Gateway) Import(ctx context.Context, machine string, round plant.Round) error {
+// took is on disk soon, but not when it returns. Where anew is true nobody
+// looked between the round before and this one: that time stays unknown.
+func (g *Gateway) Import(ctx context.Context, machine string, round plant.Round, anew bool) error {
 	d := g.device(machine)
 	if d == nil {
 		return fmt.Errorf("import of machine %s: %w", machine, plant.ErrNotFound)
@@ -53,10 +54,11 @@ func (g *Gateway) Import(ctx context.Context, machine string, round plant.Round)
 	p := &d.past
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.filter.strange == nil {
+	anew = anew || !p.started || round.Through < p.complete.To
+	if anew || p.filter.strange == nil {
 		p.filter = newFilter(d.Device, d.log) // few gateways ever import
 	}
-	if !p.started || round.Through < p.complete.To {
+	if anew {
 		d.flushPast()
 		p.started, p.claimed = true, round.Through
 		p.complete.From = round.Through

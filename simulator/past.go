@@ -18,6 +18,7 @@ type SignalValue struct {
 type Sample struct {
 	Machine string
 	At      time.Time // whole milliseconds
+	First   bool      // nobody looked since the sample before, or there is none
 	Values  []SignalValue
 }
 
@@ -60,7 +61,7 @@ func (p *Plant) Past(ctx context.Context, from, to time.Time, every time.Duratio
 	r := &recorder{model: p.cfg.model(), emit: emit}
 	r.model.ledger.off = true
 	r.seen = make([][slots]uint32, len(r.model.stations))
-	r.gapped = make([]bool, len(r.model.stations))
+	r.gapped, r.told = make([]bool, len(r.model.stations)), make([]bool, len(r.model.stations))
 	for r.model.now < begin && ctx.Err() == nil {
 		r.model.advance(min(r.model.now+dayMS/4, begin))
 	}
@@ -97,6 +98,7 @@ type recorder struct {
 	emit    func(Sample) error
 	seen    [][slots]uint32
 	gapped  []bool
+	told    []bool // something was told since the last gap
 	pending []pendingState
 }
 
@@ -138,7 +140,7 @@ func (r *recorder) look(at int64) error {
 func (r *recorder) sample(s *station, at int64) error {
 	seen := &r.seen[s.index]
 	if r.gapped[s.index] {
-		r.gapped[s.index], *seen = false, [slots]uint32{}
+		r.gapped[s.index], r.told[s.index], *seen = false, false, [slots]uint32{}
 	}
 	var values []SignalValue
 	for i := range slots {
@@ -155,7 +157,13 @@ func (r *recorder) sample(s *station, at int64) error {
 	if values == nil {
 		return nil
 	}
-	return r.emit(Sample{s.id, time.UnixMilli(at), values})
+	return r.tell(s, at, values)
+}
+
+func (r *recorder) tell(s *station, at int64, values []SignalValue) error {
+	first := !r.told[s.index]
+	r.told[s.index] = true
+	return r.emit(Sample{s.id, time.UnixMilli(at), first, values})
 }
 
 // flush tells the states since the last look. Of the ones in a gap, and before
@@ -170,7 +178,7 @@ func (r *recorder) flush() error {
 		}
 		r.seen[s.index][slotState] = s.cells[slotState].rev
 		r.seen[s.index][slotFault] = s.cells[slotFault].rev
-		if err := r.emit(Sample{s.id, time.UnixMilli(p.at), p.values[:]}); err != nil {
+		if err := r.tell(s, p.at, p.values[:]); err != nil {
 			return err
 		}
 	}

@@ -144,7 +144,7 @@ func TestGapInThePast(t *testing.T) {
 	anchor := monday()
 	p := offline(t, 1, anchor)
 	gap := time.UnixMilli(anchor + gapStart)
-	resumed := map[string]int{}
+	resumed, seen := map[string]int{}, map[string]bool{}
 	err := p.Past(t.Context(), gap.Add(-time.Minute), gap.Add(time.Hour), 10*time.Second, func(s Sample) error {
 		in := !s.At.Before(gap) && s.At.Before(gap.Add(45*time.Minute))
 		if in && s.Machine[0] == 'b' {
@@ -152,7 +152,13 @@ func TestGapInThePast(t *testing.T) {
 		}
 		if !s.At.Before(gap.Add(45*time.Minute)) && resumed[s.Machine] == 0 {
 			resumed[s.Machine] = len(s.Values)
+			if s.Machine[0] == 'b' && !s.First {
+				t.Errorf("%s: nobody looked before %s", s.Machine, s.At)
+			}
+		} else if s.First && seen[s.Machine] {
+			t.Errorf("%s was looked at before %s", s.Machine, s.At)
 		}
+		seen[s.Machine] = true
 		return nil
 	})
 	if err != nil {

@@ -34,7 +34,7 @@ func (d *demo) fill(ctx context.Context, owner map[string]*gatewayRole) error {
 			}
 			fmt.Fprintf(d.app.stdout, "past: %s of %s produced\n", s.At.Sub(d.state.Anchor).Round(time.Hour), to.Sub(d.state.Anchor).Round(time.Hour))
 		}
-		return g.core.Import(ctx, s.Machine, round(s))
+		return g.core.Import(ctx, s.Machine, round(s), s.First)
 	})
 	if err != nil {
 		if ctx.Err() != nil {

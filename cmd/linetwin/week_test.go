@@ -130,13 +130,12 @@ func newWeek(t *testing.T) *week {
 // remember has the plant tell its past once.
 func (p *week) remember(t *testing.T, s *simulator.Plant) {
 	t.Helper()
-	whole := map[string]int{} // signals of a machine: a look with all of them is a gateway's first
 	for _, m := range s.Describe().Machines {
-		whole[m.ID], p.resets[m.ID] = len(m.Signals), m.Resets
+		p.resets[m.ID] = m.Resets
 	}
 	err := s.Past(t.Context(), p.span.From.Std(), p.seen.Add(time.Millisecond).Std(), pastEvery, func(s simulator.Sample) error {
 		r := round(s)
-		p.looks[s.Machine] = append(p.looks[s.Machine], weekLook{r.Through, len(s.Values) == whole[s.Machine], r.Readings})
+		p.looks[s.Machine] = append(p.looks[s.Machine], weekLook{r.Through, s.First, r.Readings})
 		return nil
 	})
 	if err != nil {
