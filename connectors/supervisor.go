@@ -69,7 +69,8 @@ type Supervisor struct {
 	nextTry  time.Time
 	reason   string // of the last failure, as told in bad readings; empty while data flows
 	lostAt   time.Time
-	badSince time.Time // since when every signal is bad although the device answers
+	through  plant.Time // of the last look
+	badSince time.Time  // since when every signal is bad although the device answers
 
 	outage outage
 	took   []time.Duration // of good looks, until they have been compared with the plan
@@ -245,7 +246,7 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	s.hangUp(errors.Is(err, errPanic))
 	now := time.Now()
 	s.nextTry = now.Add(s.backoff.next(steady))
-	stamp := s.at(began).Floor(time.Millisecond)
+	stamp := s.afterwards(s.at(began).Floor(time.Millisecond))
 	reason, first := err.Error(), s.reason == ""
 	told := s.demote(reason, now)
 	s.outage.lost(stamp, reason != s.reason)
@@ -272,6 +273,29 @@ func (s *Supervisor) failed(began time.Time, err error, into []plant.Reading) pl
 	s.countConnects()
 	s.state.RoundMs = now.Sub(began).Milliseconds()
 	return plant.Round{Readings: into, Through: stamp}
+}
+
+// closeBy is how far a failed look is put behind its time at most: looks that
+// follow each other within a millisecond have times of their own, one after the
+// other. A clock that is set back further gives its own times.
+const closeBy = 500 * plant.Millisecond
+
+// claimer is a device that learns up to where others have given times.
+type claimer interface {
+	Claimed(through plant.Time)
+}
+
+// afterwards gives a failed look's time, a millisecond after what was found
+// before where it would not be later, and tells the device.
+func (s *Supervisor) afterwards(stamp plant.Time) plant.Time {
+	if stamp <= s.through && s.through-stamp < closeBy {
+		stamp = s.through + plant.Millisecond
+	}
+	s.through = stamp
+	if c, ok := s.device.(claimer); ok {
+		c.Claimed(stamp)
+	}
+	return stamp
 }
 
 // demote puts the next attempt off where a device does not answer and others on
@@ -308,6 +332,7 @@ func (s *Supervisor) succeeded(began time.Time, wasUp bool, round *plant.Round) 
 	} else if !wasUp {
 		s.log.Info("device is read", "endpoint", s.endpoint)
 	}
+	s.through = round.Through
 	back := s.reason != "" || !wasUp
 	s.reason = ""
 	if len(round.Readings) > 0 { // else nothing was due, and the line was not asked

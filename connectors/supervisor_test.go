@@ -38,7 +38,11 @@ type script struct {
 	closes     int
 	signals    []plant.Signal
 	overflowed int
+	ahead      time.Duration // its looks have times so much later
+	claimed    plant.Time    // by others
 }
+
+func (s *script) Claimed(through plant.Time) { s.claimed = through }
 
 func (s *script) Connect(ctx context.Context) error {
 	s.connects++
@@ -51,7 +55,7 @@ func (s *script) Connect(ctx context.Context) error {
 
 func (s *script) Poll(ctx context.Context, into []plant.Reading) (plant.Round, error) {
 	s.polls++
-	began := plant.Stamp(time.Now())
+	began := plant.Stamp(time.Now()).Add(s.ahead)
 	if s.panics == "poll" {
 		panic("out of cheese")
 	}
@@ -175,6 +179,30 @@ func TestSupervisorTellsFailuresOncePerReason(t *testing.T) {
 		}
 		if n := strings.Count(log.String(), "\n"); n != 5 {
 			t.Errorf("%d lines of log, want 5 (read, lost twice, read again, lost):\n%s", n, log)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSupervisorFailsAfterWhatWasFound: a failed look has a time of its own,
+// behind that of the look before, and the device learns it.
+func TestSupervisorFailsAfterWhatWasFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, d, _ := scripted()
+		s.grid.every, d.ahead = time.Millisecond, 5*time.Millisecond
+		found := next(t, s)
+		d.poll = errors.New("no answer")
+		failed := next(t, s)
+		want := found.Through + plant.Millisecond
+		if failed.Through != want || len(failed.Readings) == 0 || failed.Readings[0].Time != want || d.claimed != want {
+			t.Errorf("found through %v, failed %+v, the device was told %v", found.Through, failed, d.claimed)
+		}
+		time.Sleep(time.Second)
+		d.poll = errors.New("refused")
+		if failed = next(t, s); failed.Through != plant.Stamp(time.Now()) {
+			t.Errorf("failed through %v at %v", failed.Through, plant.Stamp(time.Now()))
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -165,7 +165,11 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 		return plant.Round{}, errors.New("not connected")
 	}
 	if now := d.now(); !d.due(now) {
-		return plant.Round{Readings: into, Through: d.stamp(now)}, nil
+		through := d.stamp(now)
+		if d.stamped-through < closeBy {
+			through = max(through, d.stamped)
+		}
+		return plant.Round{Readings: into, Through: through}, nil
 	}
 	d.asker.ctx = ctx
 	if err := d.asker.turn.keep(ctx); err != nil {
@@ -189,12 +193,16 @@ func (d *Device) Poll(ctx context.Context, into []plant.Reading) (plant.Round, e
 	return plant.Round{Readings: l.into, Through: l.stamp}, nil
 }
 
+// Claimed tells up to where times were given to readings that are not of a look
+// of the device: its own come after them.
+func (d *Device) Claimed(through plant.Time) { d.stamped = max(d.stamped, through) }
+
 // stamp gives the gateway's time as readings carry it.
 func (d *Device) stamp(t time.Time) plant.Time { return d.At(t).Floor(time.Millisecond) }
 
 // closeBy is how far the times of two looks are put apart at most, where they
 // are one; a clock that is set back further gives its own times.
-const closeBy = 100 * plant.Millisecond
+const closeBy = 500 * plant.Millisecond
 
 // after gives a look's time, a millisecond after that of the look before where
 // it would be the same. That happens where one began late, and the next one in

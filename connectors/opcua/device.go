@@ -240,6 +240,10 @@ func (d *Device) round(ctx context.Context, s *session, begin time.Time, into []
 	return plant.Round{Readings: into, Through: d.stamper.floor, Missed: missed}, nil
 }
 
+// Claimed tells up to where times were given to readings that are not of a look
+// of the device: its own come after them.
+func (d *Device) Claimed(through plant.Time) { d.stamper.claimed(through) }
+
 // guard turns a panic into an error, and notes that a look failed: whoever
 // called claims its time.
 func (d *Device) guard(begin time.Time, err *error) {
