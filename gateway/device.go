@@ -139,7 +139,7 @@ func (d *device) take(round plant.Round, now time.Time) {
 	d.mark(kept)
 	if d.through == 0 || round.Through < d.through {
 		// The first look, or a clock set back: nobody knows what was before.
-		d.through = round.Through
+		d.through = foundSince(kept, round.Through)
 	}
 	d.looked = round.Through
 	if len(kept) > 0 || now.Sub(d.sent) >= d.heartbeat {
@@ -152,6 +152,21 @@ func (d *device) take(round plant.Round, now time.Time) {
 		default: // report will look at all devices anyway
 		}
 	}
+}
+
+// lookMost is how long before the end of a first look what it found may be from.
+const lookMost = 10 * time.Second
+
+// foundSince gives since when a first look knows what there is: a server tells
+// values under times of its own, from between the connection and the look.
+func foundSince(found []plant.Reading, through plant.Time) plant.Time {
+	from := through
+	for i := range found {
+		if t := found[i].Time; t < from && through.Sub(t) <= lookMost {
+			from = t
+		}
+	}
+	return from
 }
 
 // send makes a batch of what passed the filter, with the claim up to through.

@@ -381,3 +381,25 @@ func TestAcknowledgedIsNoReasonToSync(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstClaim: a first look claims from what it found on, and nothing of
+// long before.
+func TestFirstClaim(t *testing.T) {
+	wire, source := &fakeWire{}, newSource()
+	g := run(t, testConfig(t.TempDir()), wire, press(source))
+	g.Linked(true)
+	first, second := round(5000), round(5001)
+	old := first.Readings[0]
+	old.Signal, old.Time = "speed", first.Through.Add(-time.Hour)
+	first.Readings = append(first.Readings, old)
+	first.Readings[0].Time = first.Through.Add(-30 * time.Millisecond)
+	source.rounds <- first
+	source.rounds <- second
+	until(t, "both are sent", func() bool { return len(wire.batches()) >= 2 })
+	found := first.Readings[0].Time
+	for i, want := range []plant.Span{{From: found, To: first.Through}, {From: first.Through, To: second.Through}} {
+		if got := wire.batches()[i].Complete; got != want {
+			t.Errorf("batch %d claims %v, want %v", i, got, want)
+		}
+	}
+}

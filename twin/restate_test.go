@@ -10,18 +10,19 @@ import (
 
 // looks makes batches of a machine that makes a piece at each look, a second
 // apart, and stands at some of them. The first look tells what it found under
-// times of their own, from before the look, as OPC UA does; its claim is of
-// that instant.
+// times of their own, from before the look, as OPC UA does; its claim reaches
+// back to that.
 func looks(machine string, from plant.Time, n int, stands []int) []*plant.Batch {
 	var bs []*plant.Batch
 	for i := range n {
 		at := from.Add(time.Duration(i) * time.Second)
 		b := &plant.Batch{Area: area, Gateway: gatewayID, Machine: machine, Sequence: uint64(i + 1), Complete: plant.Span{From: at.Add(-time.Second), To: at}}
 		if i == 0 {
-			b.Complete.From, at = at, at.Add(-200*time.Millisecond)
+			at = at.Add(-200 * time.Millisecond)
+			b.Complete.From = at
 		}
 		state := int64(6)
-		if i > 0 && slices.Contains(stands, i) { // what the first one finds is of an instant
+		if slices.Contains(stands, i) {
 			state = 11
 		}
 		put := func(signal string, v int64) {
@@ -91,12 +92,8 @@ func TestLateDataBeforeTheFirstCheckpoint(t *testing.T) {
 				}
 			}
 			// The second one meets a machine that was folded again already.
-			stops := 0
-			for _, i := range c.late {
-				if i > 0 {
-					stops++
-				}
-				r.foldedAgain(all[i], stops, from, c.n-1)
+			for nth, i := range c.late {
+				r.foldedAgain(all[i], nth+1, from, c.n-1)
 			}
 			r.acknowledged(uint64(c.n))
 		})
