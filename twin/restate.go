@@ -304,7 +304,10 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, head plant.Time, base 
 	}
 	end = min(end, t.now().Add(ahead))
 	for at := from; at <= end; at = at.Add(restateChunk) {
-		span := plant.Span{From: at, To: min(at.Add(restateChunk), end+plant.Millisecond)}
+		span := plant.Span{From: at, To: at.Add(restateChunk)}
+		if span.To >= end { // a claim reaches over what was read at its very end: no part after it
+			span.To, at = end+plant.Millisecond, end
+		}
 		rec, err := t.opts.History.Record(ctx, m.cfg.ID, m.roleSignals, span)
 		if err != nil {
 			return nil, base, err

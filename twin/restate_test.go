@@ -59,10 +59,10 @@ func (r *rig) foldedAgain(late *plant.Batch, nth int, from plant.Time, made int)
 	}
 }
 
-// pieces gives what the line made in the hour after from.
+// pieces gives what the machine made in the hour after from.
 func (r *rig) pieces(from plant.Time) int64 {
 	r.t.Helper()
-	f, err := r.twin.Figures(r.t.Context(), "line", plant.Span{From: from, To: from.Add(time.Hour)}, "hour")
+	f, err := r.twin.MachineFigures(r.t.Context(), "pack", plant.Span{From: from, To: from.Add(time.Hour)}, "")
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -76,15 +76,17 @@ func TestLateDataBeforeTheFirstCheckpoint(t *testing.T) {
 	for name, c := range map[string]struct {
 		n    int
 		late []int
+		now  time.Duration // after from
 	}{
-		"in the minute":             {n: 20, late: []int{5, 10}},
-		"among them the first look": {n: 20, late: []int{0, 5}},
-		"a checkpoint came between": {n: 400, late: []int{10, 5}},
+		"in the minute":             {n: 20, late: []int{5, 10}, now: 2 * time.Hour},
+		"the last look is of now":   {n: 90, late: []int{5, 10}, now: 90 * time.Second},
+		"among them the first look": {n: 20, late: []int{0, 5}, now: 2 * time.Hour},
+		"a checkpoint came between": {n: 400, late: []int{10, 5}, now: 2 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.setClock(from.Add(2 * time.Hour))
+			r.setClock(from.Add(c.now))
 			all := looks("pack", from.Add(time.Second), c.n, c.late)
 			for i, b := range all {
 				if !slices.Contains(c.late, i) {

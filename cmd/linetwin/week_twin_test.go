@@ -113,22 +113,28 @@ func (w *weekTwin) Acknowledge(a plant.Acknowledgement) error {
 	return nil
 }
 
-// settled asks until the answers are right, for late data is folded beside
-// what comes in; it gives up when they are wrong and stay as they are.
+// settled asks until the answers are right and stay so, for late data is folded
+// beside what comes in; it gives up when they are wrong and stay as they are.
 func (w *weekTwin) settled(wrong func(a *weekAnswers) string) *weekAnswers {
 	w.t.Helper()
 	var last []byte
-	for same := 0; ; time.Sleep(500 * time.Millisecond) {
+	for right, same := 0, 0; ; time.Sleep(500 * time.Millisecond) {
 		a, err := w.week.ask(w.t.Context(), w)
 		if err != nil {
 			w.t.Fatal(err)
 		}
+		same++
+		if !bytes.Equal(a.JSON, last) {
+			right, same, last = 0, 0, a.JSON
+		}
 		why := wrong(a)
 		if why == "" {
-			return a
+			if right++; right > 6 {
+				return a
+			}
+			continue
 		}
-		if same++; !bytes.Equal(a.JSON, last) {
-			same, last = 0, a.JSON
+		if right = 0; same == 0 {
 			w.t.Logf("not yet: %.100s", why)
 		}
 		if same > 240 {
