@@ -58,7 +58,7 @@ func secrets(t *testing.T) string {
 func TestSecrets(t *testing.T) {
 	folder := secrets(t)
 	first, secret := map[string]string{}, regexp.MustCompile("^[0-9a-f]{48}$")
-	for _, name := range []string{"mqtt/twin", "mqtt/edge-1", "influx-password", "influx-token"} {
+	for _, name := range []string{"mqtt/twin", "mqtt/edge-1", "influx-password", "influx-token", "grafana-password"} {
 		first[name] = read(t, filepath.Join(folder, name))
 		if !secret.MatchString(first[name]) {
 			t.Errorf("%s holds %q", name, first[name])
@@ -199,6 +199,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	made := secrets(t)
+	write(t, filepath.Join(made, "grafana-token"), "made by InfluxDB, as docs/operations.md says", 0o600)
 	mounted := func(source string) error {
 		if rest, ok := strings.CutPrefix(source, "./secrets"); ok {
 			source = made + rest
@@ -244,6 +245,7 @@ func TestCompose(t *testing.T) {
 			}
 		}
 	}
+	grafana(t, c.Services["grafana"])
 	for role, file := range map[string]string{"gateway": "../configs/gateway.yaml", "twin": "../configs/twin.yaml"} {
 		checkSurroundings(t, c.Services[role], role, read(t, file))
 	}

@@ -7,7 +7,7 @@ folder=${1:-$(dirname "$0")/secrets}
 mkdir -p "$folder/mqtt"
 # Containers read the files as other users; who else may, the folder decides.
 chmod 700 "$folder"
-for name in mqtt/twin mqtt/edge-1 influx-password influx-token; do
+for name in mqtt/twin mqtt/edge-1 influx-password influx-token grafana-password; do
   [ -s "$folder/$name" ] && continue
   od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$folder/$name"
   chmod 644 "$folder/$name"

@@ -20,6 +20,7 @@ const (
 	measurementMinutes = "reading_1m"
 	measurementHourly  = "reading_1h"
 	measurementHours   = "reading_hours" // which hours are made
+	measurementLast    = "reading_last"  // the last reading of an hour, where minutes and hours are apart
 )
 
 const (
@@ -36,17 +37,34 @@ func (h *History) Run(ctx context.Context) error {
 	defer tick.Stop()
 	failed := false
 	for {
-		_, err := h.Aggregate(ctx, plant.At(time.Now()))
+		more, err := h.round(ctx, plant.At(time.Now()))
 		if err != nil && !failed && ctx.Err() == nil {
 			h.log.Warn("history cannot sum readings up; it tries again, and charts read all readings until then", "error", err)
 		}
 		failed = err != nil
+		if more && ctx.Err() == nil {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 		}
 	}
+}
+
+// round does what is to be done by a time, and tells whether more is.
+func (h *History) round(ctx context.Context, now plant.Time) (more bool, err error) {
+	if err := h.ready(ctx); err != nil {
+		return false, err
+	}
+	if _, err := h.Aggregate(ctx, now); err != nil || !h.apart() {
+		return false, err
+	}
+	if more, err = h.fill(ctx, now); err != nil {
+		return false, err
+	}
+	return more, h.keep(ctx, now)
 }
 
 // Aggregate makes the minutes and hours of what is due by a time, and gives how
@@ -87,7 +105,14 @@ func (h *History) Aggregate(ctx context.Context, now plant.Time) (int, error) {
 
 // aggregateHour writes what an hour of a machine was, then that it is made.
 func (h *History) aggregateHour(ctx context.Context, at hourOf, stamp int64) error {
+	if stays, err := h.stays(ctx, at); err != nil || stays {
+		if err == nil {
+			err = h.put(ctx, h.hours, appendMark(nil, at, "done", stamp))
+		}
+		return err
+	}
 	hour := map[string]*digest{}
+	lasts := map[string]plant.Reading{}
 	var body []byte
 	end := at.hour.Add(time.Hour)
 	next, step := plant.Time(0), firstRead
@@ -105,30 +130,37 @@ func (h *History) aggregateHour(ctx context.Context, at hourOf, stamp int64) err
 			for ; i < len(readings) && readings[i].Time.Floor(time.Minute) == minute; i++ {
 				digestOf(digests, readings[i].Signal).add(&readings[i])
 				digestOf(hour, readings[i].Signal).add(&readings[i])
+				lasts[readings[i].Signal] = readings[i]
 			}
 			body = appendDigests(body, measurementMinutes, at.machine, minute, digests)
 		}
 		if len(body) >= bytesPerRequest {
-			if err := h.put(ctx, body); err != nil {
+			if err := h.put(ctx, h.minutes, body); err != nil {
 				return err
 			}
 			body = body[:0]
 		}
 	}
-	body = appendDigests(body, measurementHourly, at.machine, at.hour, hour)
-	if err := h.put(ctx, body); err != nil {
+	if err := h.put(ctx, h.minutes, body); err != nil {
 		return err
 	}
-	return h.put(ctx, appendMark(nil, at, "done", stamp))
+	body = appendDigests(body[:0], measurementHourly, at.machine, at.hour, hour)
+	if h.apart() {
+		body = appendLasts(body, at.machine, lasts)
+	}
+	if err := h.put(ctx, h.hours, body); err != nil {
+		return err
+	}
+	return h.put(ctx, h.hours, appendMark(nil, at, "done", stamp))
 }
 
 // put writes what is made of readings. What the bucket's retention does not take
 // any more is left out.
-func (h *History) put(ctx context.Context, body []byte) error {
+func (h *History) put(ctx context.Context, bucket string, body []byte) error {
 	if len(body) == 0 {
 		return nil
 	}
-	err := h.post(ctx, string(body))
+	err := h.post(ctx, bucket, string(body))
 	var answer *wire.Error
 	if errors.As(err, &answer) && refuses(answer) && strings.Contains(said(answer), "beyond retention policy") {
 		return nil
@@ -197,6 +229,18 @@ func appendDigests(dst []byte, measurement, machine string, at plant.Time, diges
 	}
 	dst[len(dst)-1] = ' '
 	return append(strconv.AppendInt(dst, at.Milli(), 10), '\n')
+}
+
+// appendLasts appends the last readings of an hour as they are.
+func appendLasts(dst []byte, machine string, lasts map[string]plant.Reading) []byte {
+	for _, signal := range slices.Sorted(maps.Keys(lasts)) {
+		r := lasts[signal]
+		dst = append(appendTag(append(dst, measurementLast...), ",machine=", machine), ' ')
+		dst = appendReading(dst, &r)
+		dst[len(dst)-1] = ' ' // the last comma
+		dst = append(strconv.AppendInt(dst, r.Time.Milli(), 10), '\n')
+	}
+	return dst
 }
 
 // appendMark appends a field of the point of a machine's hour.

@@ -105,7 +105,7 @@ func aggregates(t *testing.T, d *historytest.Influxd) {
 	}
 
 	// What an earlier version wrote has no marks.
-	if err := h.post(t.Context(), fmt.Sprintf("reading,machine=m temperature=5 %d", start.Add(150*time.Minute).Milli())); err != nil {
+	if err := h.post(t.Context(), h.bucket, fmt.Sprintf("reading,machine=m temperature=5 %d", start.Add(150*time.Minute).Milli())); err != nil {
 		t.Fatal(err)
 	}
 	first := shift("m", start.Add(5*time.Minute), 100*time.Minute)

@@ -15,7 +15,8 @@ import (
 // (plant.Buckets), those without readings included. Text has no numbers, only
 // counts and last values; booleans count as 0 and 1. Parts of a minute or more are
 // read from the minutes of hours that are made, those of an hour or more from the
-// hours: one counts where it begins. All else the server sums up of the readings;
+// hours: one counts where it begins. So is a time whose readings, or minutes, were
+// dropped, however short the parts are. All else the server sums up of the readings;
 // there a bad reading that was written again with a value counts as both.
 func (h *History) Chart(ctx context.Context, machine, signal string, span plant.Span, points int) ([]plant.Bucket, error) {
 	if points < 1 || points > plant.MaxBuckets {
@@ -27,17 +28,26 @@ func (h *History) Chart(ctx context.Context, machine, signal string, span plant.
 	}
 	c := &chart{h: h, machine: machine, signal: signal, buckets: buckets, begin: border(span.From), width: plant.BucketWidth(span, points),
 		lastAt: make([]plant.Time, len(buckets)), numbers: make([]int64, len(buckets))}
-	raw := []plant.Span{span}
-	if c.width >= plant.Time(time.Minute) {
-		var made []plant.Time
-		var err error
-		if made, raw, err = h.madeHours(ctx, machine, span); err != nil {
-			return nil, err
-		}
-		if err := c.aggregates(ctx, made); err != nil {
-			return nil, err
-		}
+	old, fresh := span, plant.Span{} // what minutes stand for, and what not
+	if c.width < plant.Time(time.Minute) {
+		old.To = max(span.From, min(span.To, h.readingsFrom()))
+		fresh = plant.Span{From: old.To, To: span.To}
 	}
+	made, raw, err := h.madeHours(ctx, machine, old)
+	if err != nil {
+		return nil, err
+	}
+	from, _ := slices.BinarySearch(made, h.minutesFrom())
+	if c.width >= plant.Time(time.Hour) {
+		from = len(made)
+	}
+	if err := c.aggregates(ctx, measurementHourly, made[:from]); err != nil {
+		return nil, err
+	}
+	if err := c.aggregates(ctx, measurementMinutes, made[from:]); err != nil {
+		return nil, err
+	}
+	raw = append(raw, fresh)
 	for _, part := range raw {
 		if err := c.raw(ctx, part); err != nil {
 			return nil, err
@@ -163,13 +173,9 @@ func (c *chart) mean(i int, x float64, n int64) {
 }
 
 // aggregates takes the minutes, or hours, of hours that are made.
-func (c *chart) aggregates(ctx context.Context, made []plant.Time) error {
+func (c *chart) aggregates(ctx context.Context, measurement string, made []plant.Time) error {
 	if len(made) == 0 {
 		return nil
-	}
-	measurement := measurementMinutes
-	if c.width >= plant.Time(time.Hour) {
-		measurement = measurementHourly
 	}
 	key := fieldKey(c.signal)
 	fields := make([]string, 0, 6)

@@ -29,6 +29,14 @@ type Config struct {
 	User            string       `yaml:"user"`             // empty: without authentication
 	Password        plant.Secret `yaml:"password"`
 
+	// MaxAge is how long readings are kept, MinutesMaxAge and HoursMaxAge how long
+	// minutes and hours, which lie in buckets of their own where one of the three is
+	// given; 0 leaves a bucket as it is, and lets one that is made keep for ever.
+	MaxAge        time.Duration `yaml:"max_age"`
+	MinutesMaxAge time.Duration `yaml:"minutes_max_age"`
+	HoursMaxAge   time.Duration `yaml:"hours_max_age"`
+	Shorten       bool          `yaml:"shorten"` // a bucket that keeps longer may be told to drop what is older
+
 	Timeout    time.Duration `yaml:"timeout"`    // of one request; default 10 s
 	CA         string        `yaml:"ca"`         // file with the certificate of the authority that signed the server's; empty: the system's
 	Quarantine string        `yaml:"quarantine"` // SQLite file that keeps refused readings; default data/quarantine.db
@@ -86,6 +94,7 @@ func (c *Config) Check() []plant.Fault {
 			}
 		}
 	}
+	faults = append(faults, c.checkAges()...)
 	if c.Timeout < 100*time.Millisecond || c.Timeout > 10*time.Minute {
 		fault("timeout", c.Timeout.String(), "100ms to 10m")
 	}
@@ -94,6 +103,28 @@ func (c *Config) Check() []plant.Fault {
 	}
 	return faults
 }
+
+// minAge is the least MaxAge: shifts of the last days can always be restated.
+const minAge = 24 * time.Hour
+
+func (c *Config) checkAges() []plant.Fault {
+	var faults []plant.Fault
+	for _, s := range []struct {
+		key        string
+		age, least time.Duration
+	}{{"max_age", c.MaxAge, minAge}, {"minutes_max_age", c.MinutesMaxAge, max(c.MaxAge, minAge)}, {"hours_max_age", c.HoursMaxAge, max(c.MinutesMaxAge, c.MaxAge, minAge)}} {
+		if s.age != 0 && s.age < s.least || s.age%time.Second != 0 {
+			faults = append(faults, plant.Fault{Key: s.key, Found: s.age.String(), Allowed: "0 (the bucket's own) or whole seconds, at least " + s.least.String() + ", as long as what it is made of"})
+		}
+	}
+	if c.Shorten && !c.apart() {
+		faults = append(faults, plant.Fault{Key: "shorten", Found: "true", Allowed: "true only with max_age, minutes_max_age or hours_max_age"})
+	}
+	return faults
+}
+
+// apart tells whether minutes and hours have buckets of their own.
+func (c *Config) apart() bool { return c.MaxAge != 0 || c.MinutesMaxAge != 0 || c.HoursMaxAge != 0 }
 
 // redact hides the password of an address that ought to have none.
 func redact(address string) string {
@@ -120,4 +151,19 @@ func (c *Config) place() (org, bucket, token string) {
 		token = c.User + ":" + c.Password.Reveal()
 	}
 	return "-", bucket, token
+}
+
+// aggregates gives the buckets of minutes and of hours: those of a 1.8 are
+// retention policies of the database.
+func (c *Config) aggregates() (minutes, hours string) {
+	_, bucket, _ := c.place()
+	switch {
+	case !c.apart():
+		return bucket, bucket
+	case c.Database == "":
+		return bucket + "_minutes", bucket + "_hours"
+	case c.RetentionPolicy == "":
+		return bucket + "/minutes", bucket + "/hours"
+	}
+	return bucket + "_minutes", bucket + "_hours"
 }

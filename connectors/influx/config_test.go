@@ -33,6 +33,17 @@ func TestConfigCheck(t *testing.T) {
 		{"user without database", with(two, func(c *Config) { c.User = "u" }), "user: found u, allowed: nothing without database (InfluxDB 1.8)"},
 		{"password without user", with(one, func(c *Config) { c.User = "" }), "user: missing, allowed: the user that the password is of"},
 		{"odd names", with(one, func(c *Config) { c.User, c.Database = "a:b", "a/b" }), "database: found a/b, allowed: a name without /; user: found a:b, allowed: a name without :"},
+		{"lifetimes", with(two, func(c *Config) {
+			c.MaxAge, c.MinutesMaxAge, c.HoursMaxAge, c.Shorten = 24*time.Hour, 48*time.Hour, 48*time.Hour, true
+		}), ""},
+		{"lifetime of hours", with(one, func(c *Config) { c.HoursMaxAge = 9600 * time.Hour }), ""},
+		{"too short lifetimes", with(two, func(c *Config) { c.MaxAge, c.MinutesMaxAge, c.HoursMaxAge = time.Hour, 2*time.Hour, 25*time.Hour+1 }),
+			"max_age: found 1h0m0s, allowed: 0 (the bucket's own) or whole seconds, at least 24h0m0s, as long as what it is made of; " +
+				"minutes_max_age: found 2h0m0s, allowed: 0 (the bucket's own) or whole seconds, at least 24h0m0s, as long as what it is made of; " +
+				"hours_max_age: found 25h0m0.000000001s, allowed: 0 (the bucket's own) or whole seconds, at least 24h0m0s, as long as what it is made of"},
+		{"hours shorter than minutes", with(two, func(c *Config) { c.MinutesMaxAge, c.HoursMaxAge = 72*time.Hour, 48*time.Hour }),
+			"hours_max_age: found 48h0m0s, allowed: 0 (the bucket's own) or whole seconds, at least 72h0m0s, as long as what it is made of"},
+		{"shorten what", with(two, func(c *Config) { c.Shorten = true }), "shorten: found true, allowed: true only with max_age, minutes_max_age or hours_max_age"},
 		{"timeout", with(two, func(c *Config) { c.Timeout = time.Millisecond }), "timeout: found 1ms, allowed: 100ms to 10m"},
 	} {
 		var got []string
@@ -45,6 +56,19 @@ func TestConfigCheck(t *testing.T) {
 		}
 		if strings.Contains(s, "t0ken") {
 			t.Errorf("%s: tells the secret: %s", c.name, s)
+		}
+	}
+	for _, c := range []struct {
+		cfg  Config
+		want [2]string
+	}{
+		{two, [2]string{"linetwin", "linetwin"}}, {one, [2]string{"linetwin/long", "linetwin/long"}},
+		{with(two, func(c *Config) { c.MaxAge = 1 }), [2]string{"linetwin_minutes", "linetwin_hours"}},
+		{with(one, func(c *Config) { c.MaxAge = 1 }), [2]string{"linetwin/long_minutes", "linetwin/long_hours"}},
+		{with(one, func(c *Config) { c.MaxAge, c.RetentionPolicy = 1, "" }), [2]string{"linetwin/minutes", "linetwin/hours"}},
+	} {
+		if minutes, hours := c.cfg.aggregates(); minutes != c.want[0] || hours != c.want[1] {
+			t.Errorf("%+v: minutes in %s, hours in %s", c.cfg, minutes, hours)
 		}
 	}
 	if org, bucket, token := one.place(); org != "-" || bucket != "linetwin/long" || token != "twin:t0ken" {

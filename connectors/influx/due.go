@@ -74,7 +74,7 @@ func (h *History) begin(ctx context.Context, hours map[hourOf]struct{}) error {
 	for _, at := range fresh {
 		body = appendMark(body, at, "written", stamp)
 	}
-	err := h.post(ctx, string(body))
+	err := h.post(ctx, h.hours, string(body))
 	var answer *wire.Error
 	if errors.As(err, &answer) && refuses(answer) {
 		if strings.Contains(said(answer), "beyond retention policy") {
@@ -153,7 +153,7 @@ func (d *due) giveBack(hours map[hourOf]int64) {
 func (h *History) recall(ctx context.Context) error {
 	written, done := map[hourOf]int64{}, map[hourOf]int64{}
 	flux := fmt.Sprintf(`from(bucket: %s) |> range(start: %s, stop: %s) |> filter(fn: (r) => r._measurement == %s and (r._field == "written" or r._field == "done"))`,
-		quote(h.bucket), literal(1), literal(never), quote(measurementHours))
+		quote(h.hours), literal(1), literal(never), quote(measurementHours))
 	err := h.query(ctx, "read what is to be summed up of", flux, func(r row) error {
 		stamp, ok := r.value.(int64)
 		if !ok {

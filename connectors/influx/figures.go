@@ -18,24 +18,44 @@ const measurementOEE = "oee"
 // its start. nil means that the database has all of them, but those that are
 // older than it keeps. Every write may be repeated.
 func (h *History) WriteFigures(ctx context.Context, windows []plant.LineWindow) error {
+	if err := h.ready(ctx); err != nil {
+		return err
+	}
+	h.figuring.Lock()
+	defer h.figuring.Unlock()
 	for chunk := range slices.Chunk(windows, pointsPerRequest/4) { // some 500 bytes each
-		var body []byte
+		bodies := map[string][]byte{}
 		for i := range chunk {
-			body = appendWindow(body, &chunk[i])
+			bucket := h.bucketOfFigures(chunk[i].By)
+			bodies[bucket] = appendWindow(bodies[bucket], &chunk[i])
 		}
-		err := h.post(ctx, string(body))
-		var answer *wire.Error
-		if errors.As(err, &answer) && refuses(answer) {
-			if dropped, partial := droppedPoints(said(answer)); partial && strings.Contains(said(answer), "beyond retention policy") {
-				h.log.Warn("figures are older than the database keeps them", "points", dropped, "bucket", h.bucket)
-				continue
+		for bucket, body := range bodies {
+			if err := h.putFigures(ctx, bucket, body); err != nil {
+				return err
 			}
-		}
-		if err != nil {
-			return h.wrap("write figures to", err)
 		}
 	}
 	return nil
+}
+
+// bucketOfFigures gives where figures lie: those of minutes with the minutes.
+func (h *History) bucketOfFigures(by string) string {
+	if by == "minute" {
+		return h.minutes
+	}
+	return h.hours
+}
+
+func (h *History) putFigures(ctx context.Context, bucket string, body []byte) error {
+	err := h.post(ctx, bucket, string(body))
+	var answer *wire.Error
+	if errors.As(err, &answer) && refuses(answer) {
+		if dropped, partial := droppedPoints(said(answer)); partial && strings.Contains(said(answer), "beyond retention policy") {
+			h.log.Warn("figures are older than the database keeps them", "points", dropped, "bucket", bucket)
+			return nil
+		}
+	}
+	return h.wrap("write figures to", err)
 }
 
 // appendWindow appends a window's point. A figure that cannot be told has no

@@ -31,13 +31,19 @@ type History struct {
 	log     *slog.Logger
 	where   string // server and bucket, for errors
 	org     string
-	bucket  string
+	bucket  string // of readings
+	minutes string // buckets of minutes and hours; the same where no lifetimes are given
+	hours   string
 	http    *http.Client
 	client  client.Client
-	writer  api.WriteAPIBlocking
+	writers map[string]api.WriteAPIBlocking // by bucket
+	keeper  keeper
 	scratch sync.Pool // of *request
 	aside   quarantine
 	due     due
+
+	lifetimes lifetimes
+	figuring  sync.Mutex // figures are written, or moved
 
 	aggregating sync.Mutex
 	recalled    bool         // what an earlier process left due is known
@@ -76,7 +82,16 @@ func Open(cfg Config, log *slog.Logger) (*History, error) {
 	}
 	options := client.DefaultOptions().SetHTTPClient(h.http).SetUseGZip(true).SetPrecision(time.Millisecond).SetApplicationName("linetwin")
 	h.client = client.NewClientWithOptions(cfg.URL, token, options)
-	h.writer = h.client.WriteAPIBlocking(org, bucket)
+	h.minutes, h.hours = cfg.aggregates()
+	h.writers = map[string]api.WriteAPIBlocking{}
+	for _, b := range []string{h.bucket, h.minutes, h.hours} {
+		h.writers[b] = h.client.WriteAPIBlocking(org, b)
+	}
+	h.keeper = buckets{h.client, org, bucket}
+	if cfg.Database != "" {
+		h.keeper = policies{&h.cfg, h.http}
+	}
+	h.lifetimes.set, h.lifetimes.seen = map[string]bool{}, map[string]keeping{}
 	h.scratch.New = func() any { return &request{} }
 	h.aside.log = log
 	h.due.writing, h.due.waiting = map[hourOf]int{}, map[hourOf]int64{}
@@ -91,8 +106,12 @@ func (h *History) Close() error {
 }
 
 // Ping asks the database for nothing, which tells whether it can be reached,
-// lets us in, has the bucket and answers queries.
+// lets us in, has the bucket and answers queries. It makes the buckets of minutes
+// and hours where lifetimes are given.
 func (h *History) Ping(ctx context.Context) error {
+	if err := h.ready(ctx); err != nil {
+		return err
+	}
 	return h.query(ctx, "ask", "from(bucket: "+quote(h.bucket)+") |> range(start: -1s) |> limit(n: 1)", func(row) error { return nil })
 }
 

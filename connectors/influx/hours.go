@@ -21,7 +21,7 @@ func (h *History) found(ctx context.Context, now plant.Time) error {
 		return err
 	}
 	since = now.Floor(time.Hour).Add(foundSlack)
-	return h.put(ctx, fmt.Appendf(nil, "%s since=%di %d\n", measurementHours, since.Milli(), now.Milli()))
+	return h.put(ctx, h.hours, fmt.Appendf(nil, "%s since=%di %d\n", measurementHours, since.Milli(), now.Milli()))
 }
 
 // since gives the time from which on an hour without a mark has no readings;
@@ -32,7 +32,7 @@ func (h *History) since(ctx context.Context) (plant.Time, error) {
 	}
 	var since plant.Time
 	flux := fmt.Sprintf(`from(bucket: %s) |> range(start: %s, stop: %s) |> filter(fn: (r) => r._measurement == %s and r._field == "since") |> first()`,
-		quote(h.bucket), literal(1), literal(never), quote(measurementHours))
+		quote(h.hours), literal(1), literal(never), quote(measurementHours))
 	err := h.query(ctx, "read marks of", flux, func(r row) error {
 		if ms, ok := r.value.(int64); ok {
 			since = plant.FromMilli(ms)

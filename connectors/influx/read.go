@@ -20,6 +20,7 @@ type row struct {
 	series  string // area and line
 	machine string
 	value   any
+	all     map[string]any // every column
 }
 
 // readTimeouts is how many times longer than a write a read may take.
@@ -37,7 +38,7 @@ func (h *History) query(ctx context.Context, what, flux string, each func(row) e
 	}
 	for answer.Next() {
 		v := answer.Record().Values()
-		r := row{value: v["_value"]}
+		r := row{value: v["_value"], all: v}
 		r.result, _ = v["result"].(string)
 		r.field, _ = v["_field"].(string)
 		r.machine, _ = v["machine"].(string)
@@ -65,7 +66,7 @@ func (h *History) query(ctx context.Context, what, flux string, each func(row) e
 // from begins a query of a machine's points of a measurement in span.
 func (h *History) from(measurement, machine string, span plant.Span) string {
 	return fmt.Sprintf("from(bucket: %s) |> range(start: %s, stop: %s) |> filter(fn: (r) => r._measurement == %s and r.machine == %s)",
-		quote(h.bucket), literal(border(span.From)), literal(border(span.To)), quote(measurement), quote(string(appendPlain(nil, machine))))
+		quote(h.bucketOf(measurement)), literal(border(span.From)), literal(border(span.To)), quote(measurement), quote(string(appendPlain(nil, machine))))
 }
 
 // border gives a time that parts whole milliseconds as t does: those before t
@@ -153,7 +154,35 @@ func (h *History) Before(ctx context.Context, machine string, signals []string, 
 		}
 		missing = slices.DeleteFunc(missing, func(s string) bool { _, ok := latest[s]; return ok })
 	}
+	last, err := h.droppedBefore(ctx, machine, missing, at, last)
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(last, func(a, b plant.Reading) int { return strings.Compare(a.Signal, b.Signal) })
+	return last, nil
+}
+
+// droppedBefore adds the last reading of each signal that last has none of, where
+// it was dropped: by the end of its hour. Missing nil means all signals.
+func (h *History) droppedBefore(ctx context.Context, machine string, missing []string, at plant.Time, last []plant.Reading) ([]plant.Reading, error) {
+	if h.readingsFrom() == 0 || at <= plant.Millisecond || missing != nil && len(missing) == 0 {
+		return last, nil
+	}
+	var found fields
+	flux := h.from(measurementLast, machine, plant.Span{From: 1, To: at}) + ofSignals(missing) + " |> last()" + dropColumns
+	if err := h.query(ctx, "read "+machine+" from", flux, found.add); err != nil {
+		return nil, err
+	}
+	latest := map[string]plant.Reading{}
+	for _, r := range found.readings(machine) {
+		latest[r.Signal] = r
+	}
+	for i := range last {
+		delete(latest, last[i].Signal)
+	}
+	for _, r := range latest {
+		last = append(last, r)
+	}
 	return last, nil
 }
 

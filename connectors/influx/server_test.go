@@ -21,13 +21,23 @@ func TestOnARealServer(t *testing.T) {
 			n++
 			database := fmt.Sprintf("contract%d", n)
 			d.CreateDatabase(t, database)
-			return func() historytest.Store { return open(t, d, database) }
+			return func() historytest.Store {
+				cfg := Config{URL: d.URL, Database: database, User: "root", Password: "root", Timeout: time.Minute}
+				if n%2 == 0 {
+					cfg.HoursMaxAge = 1_000_000 * time.Hour // minutes and hours lie elsewhere
+				}
+				h, err := Open(cfg, quiet())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return h
+			}
 		})
 	})
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, d *historytest.Influxd)
-	}{{"aggregates", aggregates}, {"retention", retention}, {"ping", ping}, {"injection", injection}, {"by hand", byHand}, {"figures", figures}, {"outage", outage}} {
+	}{{"aggregates", aggregates}, {"retention", retention}, {"lifetimes", lifetimesSet}, {"rights", rights}, {"ping", ping}, {"injection", injection}, {"by hand", byHand}, {"figures", figures}, {"dashboard", dashboard}, {"outage", outage}} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, d) })
 	}
 }

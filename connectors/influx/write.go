@@ -58,6 +58,9 @@ func (h *History) Write(ctx context.Context, batches []*plant.Batch) error {
 	for _, b := range batches {
 		h.gather(q, b)
 	}
+	if err := h.ready(ctx); err != nil {
+		return err
+	}
 	hours := touched(q.items)
 	defer h.end(hours)
 	if err := h.begin(ctx, hours); err != nil {
@@ -158,7 +161,7 @@ func encode(dst []byte, items []item, limit int) (body []byte, n, points int) {
 // send writes items. What the database refuses for good is looked for by
 // halves and set aside.
 func (h *History) send(ctx context.Context, q *request, items []item, body string) error {
-	err := h.post(ctx, body)
+	err := h.post(ctx, h.bucket, body)
 	if err == nil {
 		return nil
 	}
@@ -198,10 +201,10 @@ func (h *History) sendAll(ctx context.Context, q *request, items []item) error {
 	return nil
 }
 
-func (h *History) post(ctx context.Context, body string) error {
+func (h *History) post(ctx context.Context, bucket, body string) error {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
-	return h.writer.WriteRecord(ctx, body)
+	return h.writers[bucket].WriteRecord(ctx, body)
 }
 
 // refuses tells whether an answer is about what was written, so that parts of
