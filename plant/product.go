@@ -2,7 +2,9 @@ package plant
 
 import (
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Product is something that lines make.
@@ -18,10 +20,13 @@ type ProductSaid struct {
 }
 
 func (p *ProductSaid) check() []Fault {
-	if len(p.Name.En) > MostEntryText || len(p.Name.Zh) > MostEntryText {
-		return []Fault{{Key: "name", Found: shorten(p.Name.En), Allowed: fmt.Sprintf("at most %d characters", MostEntryText)}}
+	var faults []Fault
+	for _, n := range []struct{ key, name string }{{"name.en", p.Name.En}, {"name.zh", p.Name.Zh}} {
+		if len(n.name) > MostEntryText || strings.ContainsFunc(n.name, unicode.IsControl) {
+			faults = append(faults, Fault{Key: n.key, Found: shorten(n.name), Allowed: fmt.Sprintf("at most %d characters, none of them a control character", MostEntryText)})
+		}
 	}
-	return nil
+	return faults
 }
 
 // checkProduct tells what is wrong with what an entry of a product is about.

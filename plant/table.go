@@ -20,5 +20,5 @@ const MostTableLines = 2000
 
 // TableKinds gives the kinds that a Table may be of.
 func TableKinds() []string {
-	return []string{string(EntryOrder), string(EntryIdealCycle)}
+	return []string{string(EntryOrder), string(EntryIdealCycle), string(EntryProduct)}
 }

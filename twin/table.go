@@ -19,8 +19,11 @@ import (
 // tableColumns are the columns of each kind of table; noCycle stands in one for
 // no ideal cycle any more.
 func tableColumns(k plant.EntryKind) []string {
-	if k == plant.EntryOrder {
+	switch k {
+	case plant.EntryOrder:
 		return []string{"id", "line", "product", "quantity", "due", "from", "to"}
+	case plant.EntryProduct:
+		return []string{"id", "name_en", "name_zh"}
 	}
 	return []string{"product", "machine", "from", "cycle"}
 }
@@ -196,6 +199,15 @@ func (b *book) orderRows() (rows [][]string) {
 	slices.SortFunc(all, func(a, b plant.Order) int { return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.ID, b.ID)) })
 	for _, o := range all {
 		rows = append(rows, []string{o.ID, o.Line, o.Product, strconv.FormatInt(o.Quantity, 10), tableTime(o.Due), tableTime(o.From), tableTime(o.To)})
+	}
+	return rows
+}
+
+// productRows gives all products as they are called.
+func productRows(products []ProductConfig) (rows [][]string) {
+	for i := range products {
+		p := &products[i]
+		rows = append(rows, []string{p.ID, p.Name.En, p.Name.Zh})
 	}
 	return rows
 }

@@ -16,8 +16,11 @@ func (t *Twin) Table(kind plant.EntryKind) ([]byte, error) {
 	if !slices.Contains(plant.TableKinds(), string(kind)) {
 		return nil, noTable(kind)
 	}
-	if kind == plant.EntryOrder {
+	switch kind {
+	case plant.EntryOrder:
 		return writeTable(tableColumns(kind), t.said.Load().orderRows())
+	case plant.EntryProduct:
+		return writeTable(tableColumns(kind), productRows(t.products()))
 	}
 	return writeTable(tableColumns(kind), cycleRows(t.Products()))
 }
@@ -79,11 +82,16 @@ func (t *Twin) TellTable(ctx context.Context, in plant.Table) (taken plant.Table
 func (t *Twin) rowSaid(file *table, r *tableRow, kind plant.EntryKind) (e plant.Entry, known bool) {
 	e.Kind = kind
 	var value any
-	if kind == plant.EntryOrder {
+	switch kind {
+	case plant.EntryOrder:
 		o := file.order(r)
 		e.Key, value = o.ID, o
 		known = slices.Contains(t.said.Load().orders[o.Line], o)
-	} else {
+	case plant.EntryProduct:
+		name := plant.Name{En: r.cells["name_en"], Zh: r.cells["name_zh"]}
+		e.Key, value = strings.TrimSpace(r.cells["id"]), plant.ProductSaid{Name: name}
+		known = t.knowsProduct(e.Key) && t.productByID(e.Key).Name == name.Or(e.Key)
+	default:
 		c := file.cycle(r)
 		e.From = file.time(r, "from")
 		product, machine := r.cells["product"], strings.TrimSpace(r.cells["machine"])
@@ -139,6 +147,8 @@ func (t *table) refused(r *tableRow, kind plant.EntryKind, err error) error {
 			continue
 		case column == "key" || column == "value":
 			column = tableColumns(kind)[0]
+		case kind == plant.EntryProduct: // name.en
+			column = strings.ReplaceAll(column, ".", "_")
 		}
 		t.add(r.line, column, f.Found, f.Allowed)
 	}

@@ -25,14 +25,18 @@ func (r *rig) tellTable(kind plant.EntryKind, text string, dry bool) (plant.Tabl
 	return r.twin.TellTable(context.Background(), plant.Table{Kind: kind, By: "li.wei", Why: "plan", Text: []byte(text), Dry: dry})
 }
 
-// tableTold tells drawn orders and ideal cycles one by one.
+// tableTold tells drawn products, orders and ideal cycles one by one.
 func (r *rig) tableTold(rng *rand.Rand) {
 	r.t.Helper()
 	at := func(most int) plant.Time { return begin.Add(time.Duration(rng.IntN(most)) * time.Minute) }
 	for range 1 + rng.IntN(12) {
 		e := plant.Entry{By: "li.wei"}
 		var value any
-		if rng.IntN(2) == 0 {
+		switch rng.IntN(3) {
+		case 0:
+			e.Kind, e.Key = plant.EntryProduct, []string{"C16", "C63", "C-1"}[rng.IntN(3)]
+			value = plant.ProductSaid{Name: plant.Name{En: []string{"", `Breaker "63", A`, " x;y "}[rng.IntN(3)], Zh: []string{"", "断路器", "=1+1"}[rng.IntN(3)]}}
+		case 1:
 			o := plant.Order{ID: []string{"4711", `a "b", c`, "订单;7", "x\u2028y", "-1"}[rng.IntN(5)], Line: "line", Product: []string{"C16", "C32"}[rng.IntN(2)], Quantity: rng.Int64N(1 << 40)}
 			if rng.IntN(2) == 0 {
 				o.Due = at(10_000) + plant.Time(rng.IntN(2_000_000_000))
@@ -44,7 +48,7 @@ func (r *rig) tableTold(rng *rand.Rand) {
 				o.To = o.From.Add(time.Duration(1+rng.IntN(5000)) * time.Minute)
 			}
 			e.Kind, e.Key, value = plant.EntryOrder, o.ID, o
-		} else {
+		default:
 			e.Kind, e.Key = plant.EntryIdealCycle, []string{"C16", "C32"}[rng.IntN(2)]+"/"+[]string{"feed", "press"}[rng.IntN(2)]
 			if rng.IntN(2) == 0 {
 				e.From = at(4)
@@ -76,7 +80,7 @@ func TestTableRoundTrip(t *testing.T) {
 		one.heardEntries()
 		other.heardEntries()
 		one.tableTold(rng)
-		for _, kind := range []plant.EntryKind{plant.EntryOrder, plant.EntryIdealCycle} {
+		for _, kind := range []plant.EntryKind{plant.EntryProduct, plant.EntryOrder, plant.EntryIdealCycle} {
 			text := one.table(kind)
 			lines := strings.Count(text, "\r\n") - 1
 			taken, err := one.tellTable(kind, text, false)
@@ -128,7 +132,10 @@ func TestTableRefused(t *testing.T) {
 		{plant.EntryOrder, orders + "1;line;C16;5;;;\n\xb5", "line 3: found bytes of another encoding, allowed: UTF-8"},
 		{plant.EntryOrder, orders + strings.Repeat("1;line;C16;5;;;\n", plant.MostTableLines+1), fmt.Sprintf("line %d: found more lines, allowed: at most 2000", plant.MostTableLines+2)},
 		{plant.EntryIdealCycle, cycles + "C99,press,,1s\nC16,mill,,soon\nC16,press,,0s\n", `line 2, product: found C99, allowed: one of products: C16, C32; line 3, cycle: found soon, allowed: time per piece with its unit, as in 1.83s, or none; line 3, machine: found mill`},
-		{plant.EntryStop, "", "kind: found stop, allowed: order, ideal_cycle"},
+		{plant.EntryProduct, "id,name_en,name_zh\nC 63,a,b\nC63,\"a\tb\"," + strings.Repeat("x", plant.MostEntryText+1) + "\n",
+			`line 2, id: found C 63, allowed: an id, 1 to 64 of a-z A-Z 0-9 _ -; line 3, name_en: found a	b, allowed: at most 1000 characters, none of them a control character; line 3, name_zh: found xxx`},
+		{plant.EntryProduct, "id,name_en,name_zh\nC63,a,b\n C63,c,d\n", "line 3, id: found  C63, allowed: something that line 2 does not say already"},
+		{plant.EntryStop, "", "kind: found stop, allowed: order, ideal_cycle, product"},
 	} {
 		_, err := r.tellTable(c.kind, c.text, false)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -13,7 +13,7 @@ import (
 const tableMost = 1 << 20
 
 type tableInput struct {
-	Kind string `query:"kind" required:"true" doc:"order or ideal_cycle"`
+	Kind string `query:"kind" required:"true" doc:"order, ideal_cycle or product"`
 }
 
 type tableOutput struct {
@@ -23,7 +23,7 @@ type tableOutput struct {
 }
 
 type tellTableInput struct {
-	Kind    string    `query:"kind" required:"true" doc:"order or ideal_cycle"`
+	Kind    string    `query:"kind" required:"true" doc:"order, ideal_cycle or product"`
 	By      string    `query:"by" required:"true" doc:"who says so"`
 	Why     string    `query:"why"`
 	Preview boolParam `query:"preview" doc:"true: tell what would change, and keep nothing"`
