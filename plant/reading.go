@@ -1,6 +1,9 @@
 package plant
 
-import "fmt"
+import (
+	"fmt"
+	"sync/atomic"
+)
 
 // Quality tells how far a value can be trusted (OPC UA Part 8, 6.3.1: good,
 // uncertain, bad).
@@ -96,7 +99,16 @@ type Batch struct {
 	Historical bool
 
 	Readings []Reading // in order of time for each signal
+
+	holders int32
 }
+
+// Hold notes that one place more needs the batch.
+func (b *Batch) Hold() { atomic.AddInt32(&b.holders, 1) }
+
+// Drop takes a Hold back, and tells whether it was the last one: then whoever
+// made the batch may use it again.
+func (b *Batch) Drop() (last bool) { return atomic.AddInt32(&b.holders, -1) == 0 }
 
 // Range is the closed interval of sequence numbers [First, Last].
 type Range struct {

@@ -26,7 +26,13 @@ type History interface {
 	Chart(ctx context.Context, machine, signal string, span plant.Span, points int) ([]plant.Bucket, error)
 }
 
-// Acknowledger tells gateways what is stored.
+// Recycler is an Acknowledger that takes batches back which nobody needs any
+// more, to be filled again: a twin keeps many on their way to history.
+type Recycler interface {
+	Recycle(b *plant.Batch)
+}
+
+// Acknowledger tells gateways what is stored. It may be a Recycler too.
 type Acknowledger interface {
 	Acknowledge(a plant.Acknowledgement) error
 }
@@ -61,6 +67,7 @@ type historian struct {
 	former   map[gatewayKey][]*session // that may come back, oldest first
 	owed     []*session                // to be told again what is stored
 	owing    chan struct{}
+	recycler Recycler   // nil: there is none. Set before the first batch
 	quiet    time.Time  // the store asks to be left alone until then
 	failing  string     // why the last write failed; "" when it did not
 	since    plant.Time // since when it fails, or does not
@@ -156,10 +163,18 @@ func (h *historian) add(b *plant.Batch) bool {
 		h.counts.Refused++
 		return false
 	}
+	b.Hold()
 	if q.session != nil {
 		q.session.held.Add(number)
 	}
 	return true
+}
+
+// drop gives a batch that somebody needed back.
+func (h *historian) drop(b *plant.Batch) {
+	if b.Drop() && h.recycler != nil {
+		h.recycler.Recycle(b)
+	}
 }
 
 // signal wakes who waits at a channel of one place.
@@ -178,6 +193,7 @@ func (h *historian) unstored(machine string) []*plant.Batch {
 	for _, l := range []*lane{h.backlog, h.live} {
 		for _, q := range l.queue {
 			if q.batch.Machine == machine {
+				q.batch.Hold() // for ever: it is read elsewhere
 				bs = append(bs, q.batch)
 			}
 		}
@@ -217,6 +233,9 @@ func (h *historian) done(front []queued, acks Acknowledger) {
 		}
 	}
 	h.mu.Unlock()
+	for _, q := range front {
+		h.drop(q.batch)
+	}
 	h.tell(touched, acks)
 }
 

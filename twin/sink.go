@@ -138,9 +138,12 @@ func (t *Twin) Status(s plant.GatewayStatus) {
 }
 
 // Batch takes a batch: it is queued for history and, without waiting for
-// that, applied to its machine, the signals and the rules.
+// that, applied to its machine, the signals and the rules. The batch is the
+// twin's from now on; a Recycler gets it back.
 func (t *Twin) Batch(b *plant.Batch) {
 	<-t.loaded
+	b.Hold()
+	defer t.hist.drop(b)
 	now := t.now()
 	b.Site = t.cfg.Site
 	if m := t.machines[b.Machine]; m != nil { // the map is never changed

@@ -39,6 +39,8 @@ type track struct {
 	base     plant.Time // where folding began
 
 	outbox []plant.Progress // for the ledger
+
+	scratch Output // what the last fold gave: its memory is used again
 }
 
 type mark struct {
@@ -158,9 +160,10 @@ func (k *track) advance(t plant.Time) {
 }
 
 func (k *track) fold(n int, through plant.Time) {
-	var out Output
+	out := &k.scratch
+	out.Segments, out.Pieces = out.Segments[:0], out.Pieces[:0]
 	k.eventful = k.eventful || n > 0
-	k.model.Fold(&k.cp, k.pending[:n], through, &out)
+	k.model.Fold(&k.cp, k.pending[:n], through, out)
 	k.pending = append(k.pending[:0], k.pending[n:]...)
 	k.past.Segments = append(k.past.Segments, out.Segments...)
 	for _, p := range out.Pieces {

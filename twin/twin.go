@@ -184,6 +184,7 @@ func (t *Twin) characteristics() []rules.Characteristic {
 // before and while it runs; batches wait until the ledger is read.
 func (t *Twin) Run(ctx context.Context, acks Acknowledger) error {
 	t.load(ctx)
+	t.hist.recycler, _ = acks.(Recycler)
 	close(t.loaded)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

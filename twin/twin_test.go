@@ -130,6 +130,14 @@ func (r *rig) Acknowledge(a plant.Acknowledgement) error {
 	return nil
 }
 
+// Recycle spoils a batch, so that a twin that still needs it tells nonsense.
+func (r *rig) Recycle(b *plant.Batch) {
+	for i := range b.Readings {
+		b.Readings[i] = plant.Reading{Signal: "recycled", Time: begin, Value: plant.Integer(6)}
+	}
+	*b = plant.Batch{Machine: "recycled", Readings: b.Readings[:0]}
+}
+
 func (r *rig) clock() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -227,3 +227,50 @@ func FuzzGateway(f *testing.F) {
 		}
 	})
 }
+
+// keeps is a Sink that remembers what it was told and gives each batch back.
+type keeps struct {
+	testSink
+	back func(*plant.Batch)
+	got  []string
+}
+
+func (k *keeps) Batch(b *plant.Batch) {
+	k.got = append(k.got, fmt.Sprintf("%s %d %v %v %v", b.Machine, b.Sequence, b.Historical, b.Complete, b.Readings))
+	k.back(b)
+}
+
+// A batch that was given back tells nothing of what was in it before.
+func TestRecycledBatchesAreEmpty(t *testing.T) {
+	tell := func(back bool) []string {
+		k := &keeps{testSink: newSink(), back: func(*plant.Batch) {}}
+		h, err := NewHost(HostConfig{Connection: connection("tcp://127.0.0.1:1")}, k, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back {
+			k.back = h.Recycle
+		}
+		birth, batch := fifty()
+		signals := birth.Devices[0].Signals
+		e := edgeOf(t)
+		d := e.device("m", signals)
+		g := newGateway(h, "assembly", "edge-1")
+		g.take(message{kind: kindNBirth, payload: appendSeq(e.appendNBirth(nil, 0, &birth), 0), session: 1})
+		g.take(message{kind: kindDBirth, device: "m", payload: appendSeq(d.appendBirth(appendHead(nil, 1), 1, nil), 1), session: 1})
+		all := batch.Readings
+		for i, n := range []int{50, 3, 0, 20, 1} {
+			batch.Readings = slices.Clone(all[:n])
+			if n > 0 {
+				batch.Readings[0] = plant.Reading{Machine: "m", Signal: all[0].Signal, Time: t0, Quality: plant.Bad, Reason: fmt.Sprint("wire ", i)}
+			}
+			batch.Sequence, batch.Historical = uint64(i+1), i == 0
+			g.take(message{kind: kindDData, device: "m", payload: appendBatch(nil, 5, d, batch), session: 1})
+		}
+		return k.got
+	}
+	want := tell(false)
+	if got := tell(true); len(want) != 5 || !slices.Equal(got, want) {
+		t.Errorf("recycled: %q\nwant %q", got, want)
+	}
+}

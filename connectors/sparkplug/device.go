@@ -217,8 +217,8 @@ func (g *gateway) birthValues(d *device, p *payload) {
 
 // deviceData makes a batch of a DDATA, and gives it to the sink.
 func (g *gateway) deviceData(d *device, p *payload) {
-	b := &plant.Batch{Site: g.host.cfg.Site, Area: g.area, Gateway: g.name, Machine: d.birth.Machine}
-	b.Readings = make([]plant.Reading, 0, len(p.metrics))
+	b := g.host.batch(len(p.metrics))
+	b.Site, b.Area, b.Gateway, b.Machine = g.host.cfg.Site, g.area, g.name, d.birth.Machine
 	unresolved := 0
 	for i := range p.metrics {
 		if !g.addMetric(d, p, &p.metrics[i], b) {
@@ -244,6 +244,33 @@ func (g *gateway) deviceData(d *device, p *payload) {
 	g.host.counts.batches.Add(1)
 	g.host.counts.readings.Add(uint64(len(b.Readings)))
 	g.host.sink.Batch(b)
+}
+
+// mostReused is how many readings a batch may have room for that is used again.
+const mostReused = 4096
+
+// batch gives an empty batch with room for so many readings.
+func (h *Host) batch(readings int) *plant.Batch {
+	b, _ := h.spare.Get().(*plant.Batch)
+	if b == nil {
+		b = &plant.Batch{}
+	}
+	if cap(b.Readings) < readings {
+		b.Readings = make([]plant.Reading, 0, readings)
+	}
+	return b
+}
+
+// Recycle takes a batch back that the sink needs no more: neither it nor its
+// readings may be used afterwards.
+func (h *Host) Recycle(b *plant.Batch) {
+	readings := b.Readings[:cap(b.Readings)]
+	if len(readings) > mostReused {
+		return
+	}
+	clear(readings) // texts are not to be kept
+	*b = plant.Batch{Readings: readings[:0]}
+	h.spare.Put(b)
 }
 
 // addMetric puts one metric into a batch; false when no birth told of it.
