@@ -50,7 +50,7 @@ type Host struct {
 	states    chan hostState
 	echoes    chan question
 	spare     sync.Pool // of *plant.Batch that the sink gave back
-	birth     int64 // timestamp of the last STATE; only Run's goroutine touches it
+	birth     int64     // timestamp of the last STATE; only Run's goroutine touches it
 
 	mu       sync.Mutex // guards what follows
 	why      error
