@@ -49,6 +49,16 @@ func goodIs(n int64) plant.Reading {
 	return plant.Reading{Machine: "m", Signal: "good", Value: plant.Integer(n)}
 }
 
+func totalIs(n int64) plant.Reading {
+	return plant.Reading{Machine: "m", Signal: "total", Value: plant.Integer(n)}
+}
+
+// counting gives the machine of a case a counter of all pieces, too.
+func counting(d *drawn) *drawn {
+	d.cfg.Areas[0].Lines[0].Machines[0].Roles[plant.RoleTotal] = "total"
+	return d
+}
+
 // TestPlantsCases are the shrunk counterexamples that TestPlantsWhateverTheOrder
 // found: each way must tell what the straight one tells.
 func TestPlantsCases(t *testing.T) {
@@ -126,6 +136,17 @@ func TestPlantsCases(t *testing.T) {
 			}
 			w.store(9)
 			w.start(&d.cfg)
+		}},
+		{"a look at a checkpoint, with nobody there before it and after it", counting(casePlant(t,
+			looked(caseAt(7, 51, 1), caseAt(7, 51, 1), stateIs(6), goodIs(65535), totalIs(65535)),
+			looked(caseAt(7, 55, 0), caseAt(7, 55, 0), stateIs(6), goodIs(65530), totalIs(65530)),
+			looked(caseAt(7, 57, 0), caseAt(7, 58, 0)),
+			looked(caseAt(9, 1, 1), caseAt(9, 1, 1), stateIs(6), goodIs(65536), totalIs(65536)),
+			looked(caseAt(9, 1, 1), caseAt(9, 2, 0), goodIs(65540), totalIs(65541)),
+		)), func(w *world, d *drawn) {
+			for _, n := range []int{0, 1, 3, 4, 2} {
+				w.deliver(d.batches[n])
+			}
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

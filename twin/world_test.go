@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -333,7 +334,7 @@ func without(cfg Config, line bool) Config {
 	there := map[string]bool{}
 	for i := range lines {
 		l := &lines[i]
-		l.Machines = slices.DeleteFunc(slices.Clone(l.Machines), func(m MachineConfig) bool { return !slices.Contains(l.Flow, m.ID) })
+		l.Machines = slices.DeleteFunc(slices.Clone(l.Machines), func(m MachineConfig) bool { return !slices.Contains(machinesOf(strings.Join(l.Flow, "+")), m.ID) })
 		for _, m := range l.Machines {
 			there[m.ID] = true
 		}
