@@ -180,3 +180,29 @@ func TestPlantsJump(t *testing.T) {
 		t.Errorf("%+v; want 25 good pieces and a reset", w)
 	}
 }
+
+// TestPlantsUndoneCount: a correction can be taken back also where the machine
+// itself told of less than no pieces in a minute, for its total told too many
+// before.
+func TestPlantsUndoneCount(t *testing.T) {
+	d := counting(casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0), totalIs(0)),
+		looked(caseAt(8, 0, 0), caseAt(8, 1, 0), goodIs(5)),
+		looked(caseAt(8, 1, 0), caseAt(8, 2, 0), goodIs(8), totalIs(8)),
+	))
+	w := d.straight(t)
+	before := w.windows("line", plant.Span{From: caseAt(8, 1, 0), To: caseAt(8, 2, 0)})[1]
+	if before.Reject != -5 {
+		t.Fatalf("the machine tells of %d rejects, want -5", before.Reject)
+	}
+	said, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Kind: plant.EntryCount, Key: plant.AtKey("m", caseAt(8, 1, 0)), Value: plant.RawJSON(`{"good": 5, "reject": 0, "replace": true}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Undoes: said.ID}); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Kind: plant.EntryCount, Key: plant.AtKey("m", caseAt(8, 1, 0)), Value: plant.RawJSON(`{"reject": -1}`)}); err == nil {
+		t.Error("one more reject is taken away where there are less than none")
+	}
+}

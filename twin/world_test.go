@@ -193,6 +193,7 @@ type world struct {
 	shelf shelf
 	slate *slate
 	now   plant.Time
+	told  []*plant.Batch // all that was delivered
 }
 
 // failer is a test, or one check of a property.
@@ -226,6 +227,7 @@ func (w *world) start(cfg *Config) {
 }
 
 func (w *world) deliver(b *plant.Batch) {
+	w.told = append(w.told, b)
 	c := *b
 	c.Readings = slices.Clone(b.Readings)
 	w.twin.Batch(&c)
