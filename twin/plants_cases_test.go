@@ -206,3 +206,19 @@ func TestPlantsUndoneCount(t *testing.T) {
 		t.Error("one more reject is taken away where there are less than none")
 	}
 }
+
+// TestPlantsNobodySawTheEnd: what the bottleneck made while nobody saw it tells
+// nothing of the line where nobody saw the end of the flow either.
+func TestPlantsNobodySawTheEnd(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+		looked(caseAt(8, 10, 0), caseAt(8, 10, 0), stateIs(6), goodIs(30)),
+		looked(caseAt(8, 10, 0), caseAt(8, 20, 0)),
+	)
+	l := &d.cfg.Areas[0].Lines[0]
+	l.Flow = append(l.Flow, "end")
+	l.Machines = append(l.Machines, MachineConfig{ID: "end", Roles: l.Machines[0].Roles})
+	if w := d.straight(t).windows("line", d.span); w[0].Unknown != d.span.Length() || w[1].Run != 11*time.Minute {
+		t.Errorf("unknown of the line %v, run of the bottleneck %v; want %v and 11m", w[0].Unknown, w[1].Run, d.span.Length())
+	}
+}
