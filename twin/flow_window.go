@@ -3,6 +3,7 @@ package twin
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -99,7 +100,7 @@ func (l *line) idealOf(made map[*machine][]plant.Pieces) func(*plant.Pieces) (ti
 			d, ok := l.ideals[i](p.Product, p.Minute)
 			return d, ok && d > 0
 		}
-		var sum time.Duration
+		var high, low uint64 // of the sum, which 64 bits may not hold
 		var pieces int64
 		var rate, able float64
 		share := shares[p.Minute]
@@ -110,14 +111,18 @@ func (l *line) idealOf(made map[*machine][]plant.Pieces) func(*plant.Pieces) (ti
 			}
 			rate, able = rate+1/float64(d), able+1
 			if share != nil {
-				sum, pieces = sum+time.Duration(share[i])*d, pieces+share[i]
+				h, l := bits.Mul64(uint64(share[i]), uint64(d))
+				var carry uint64
+				low, carry = bits.Add64(low, l, 0)
+				high, pieces = high+h+carry, pieces+share[i]
 			}
 		}
 		switch {
 		case able == 0:
 			return 0, false
 		case pieces > 0:
-			return sum / time.Duration(pieces), true
+			mean, _ := bits.Div64(high, low, uint64(pieces))
+			return time.Duration(mean), true
 		}
 		return time.Duration(math.Round(able / rate)), true
 	}

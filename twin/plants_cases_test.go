@@ -53,6 +53,10 @@ func totalIs(n int64) plant.Reading {
 	return plant.Reading{Machine: "m", Signal: "total", Value: plant.Integer(n)}
 }
 
+func rejectIs(n int64) plant.Reading {
+	return plant.Reading{Machine: "m", Signal: "reject", Value: plant.Integer(n)}
+}
+
 // counting gives the machine of a case a counter of all pieces, too.
 func counting(d *drawn) *drawn {
 	d.cfg.Areas[0].Lines[0].Machines[0].Roles[plant.RoleTotal] = "total"
@@ -220,5 +224,28 @@ func TestPlantsNobodySawTheEnd(t *testing.T) {
 	l.Machines = append(l.Machines, MachineConfig{ID: "end", Roles: l.Machines[0].Roles})
 	if w := d.straight(t).windows("line", d.span); w[0].Unknown != d.span.Length() || w[1].Run != 11*time.Minute {
 		t.Errorf("unknown of the line %v, run of the bottleneck %v; want %v and 11m", w[0].Unknown, w[1].Run, d.span.Length())
+	}
+}
+
+// TestPlantsAbsurd: a counter of a machine without an ideal cycle that is set to
+// something absurd makes no pieces of a line that has one, for their worth would
+// be longer than what sums hold.
+func TestPlantsAbsurd(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0), rejectIs(0)),
+		looked(caseAt(8, 0, 0), caseAt(8, 10, 0), goodIs(100), rejectIs(1<<40)),
+		looked(caseAt(8, 10, 0), caseAt(8, 11, 0), rejectIs(1<<40+3)),
+	)
+	l := &d.cfg.Areas[0].Lines[0]
+	l.Machines = append(l.Machines, l.Machines[0])
+	l.Machines[0].ID, l.Flow, l.Bottleneck = "neck", Flow{"neck", "m"}, "neck"
+	l.Machines[1].Roles[plant.RoleReject] = "reject"
+	d.cfg.Products[0].IdealCycle = map[string]time.Duration{"neck": time.Minute}
+	w := d.straight(t).windows("line", d.span)
+	if w[0].Good != 100 || w[0].Reject != 3 || w[0].IdealReject != 3*time.Minute || w[0].Flags&plant.FlagReset == 0 {
+		t.Errorf("the line: %+v; want 100 good, 3 rejects and a reset", w[0])
+	}
+	if w[2].Reject != 1<<40+3 || w[2].Flags&plant.FlagNoIdeal == 0 {
+		t.Errorf("the machine: %+v; want as many as it told", w[2])
 	}
 }

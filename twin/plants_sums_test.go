@@ -37,6 +37,58 @@ func TestPlantsSums(t *testing.T) {
 	})
 }
 
+// TestPlantsSplits: whatever a line's time is split by, the parts add up to the
+// whole, and so do the lines of the plant.
+func TestPlantsSplits(t *testing.T) {
+	plantCheck(t, 30, func(t *rapid.T) {
+		d := anyWorld(t)
+		var plantSum figuresSum
+		for _, id := range d.world.twin.lineIDs() {
+			whole := sumOf(d.world.figures(id, d.span, ""))
+			for _, by := range []string{"hour", "day", "week", "product", "order"} {
+				if parts := sumOf(d.world.figures(id, d.span, by)); !parts.near(whole) {
+					t.Fatalf("%s%s by %s:\n%+v, whole\n%+v", d, id, by, parts, whole)
+				}
+			}
+			plantSum.add(whole)
+		}
+		fs, err := d.world.twin.PlantFigures(t.Context(), d.span, "")
+		if all := sumOf(d.world.plain(fs, err)); !all.near(plantSum) {
+			t.Fatalf("%sthe plant:\n%+v, its lines\n%+v", d, all, plantSum)
+		}
+	})
+}
+
+// figuresSum is what adds up of figures.
+type figuresSum struct {
+	planned, known, run, unknown, stopped, small float64
+	good, reject                                 int64
+	stops, changes                               int64
+}
+
+func sumOf(fs []plant.Figures) (sum figuresSum) {
+	for i := range fs {
+		f := &fs[i]
+		sum.add(figuresSum{f.PlannedS, f.KnownS, f.RunS, f.Losses.Unknown, f.Losses.UnplannedStop, f.Losses.SmallStop, f.Good, f.Reject, f.Stops + f.SmallStops, f.Changeovers})
+	}
+	return sum
+}
+
+func (s *figuresSum) add(o figuresSum) {
+	s.planned, s.known, s.run, s.unknown, s.stopped, s.small = s.planned+o.planned, s.known+o.known, s.run+o.run, s.unknown+o.unknown, s.stopped+o.stopped, s.small+o.small
+	s.good, s.reject, s.stops, s.changes = s.good+o.good, s.reject+o.reject, s.stops+o.stops, s.changes+o.changes
+}
+
+// near tells whether two sums are equal but for how floats round.
+func (s *figuresSum) near(o figuresSum) bool {
+	for _, d := range []float64{s.planned - o.planned, s.known - o.known, s.run - o.run, s.unknown - o.unknown, s.stopped - o.stopped, s.small - o.small} {
+		if math.Abs(d) > 1e-6 {
+			return false
+		}
+	}
+	return s.good == o.good && s.reject == o.reject && s.stops == o.stops && s.changes == o.changes
+}
+
 // told is a plant with a twin that was told all of it.
 type told struct {
 	*drawn
