@@ -143,27 +143,18 @@ func (t *Twin) checkCount(ctx context.Context, m *machine, e *plant.Entry) ([]pl
 			}
 		}
 	}
-	sums := func(b *book) (map[plant.Time]plant.Pieces, error) {
-		t.mu.RLock()
-		trial := m.line.with(&t.cfg, b)
-		t.mu.RUnlock()
-		from, err := t.pasts(ctx, trial, span)
-		if err != nil {
-			return nil, err
-		}
-		all := map[plant.Time]plant.Pieces{}
-		for _, p := range within(from(m, span).Pieces, span) {
-			s := all[p.Minute]
-			s.Good, s.Reject = s.Good+p.Good, s.Reject+p.Reject
-			all[p.Minute] = s
-		}
-		return all, nil
-	}
-	had, err := sums(before)
+	// The machine may itself tell of less than none, where another of its counters
+	// told too many before: that is no correction's doing.
+	from, err := t.toldPasts(ctx, m.line, span)
 	if err != nil {
 		return nil, err
 	}
-	has, err := sums(after)
+	told := minuteSums(from, m, span)
+	had, err := t.minutesSaid(ctx, m, before, span)
+	if err != nil {
+		return nil, err
+	}
+	has, err := t.minutesSaid(ctx, m, after, span)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +175,7 @@ func (t *Twin) checkCount(ctx context.Context, m *machine, e *plant.Entry) ([]pl
 			if own.Has(minute) {
 				most += max(f.of(had[minute]), 0)
 			}
-			if n := f.of(has[minute]); short == 0 && n < min(f.of(had[minute]), 0) {
+			if n := f.of(has[minute]); short == 0 && n < min(f.of(had[minute]), f.of(told[minute]), 0) {
 				short = minute
 			}
 		}
@@ -197,6 +188,28 @@ func (t *Twin) checkCount(ctx context.Context, m *machine, e *plant.Entry) ([]pl
 		}
 	}
 	return faults, nil
+}
+
+// minutesSaid gives what a machine made in each minute, by what a book says.
+func (t *Twin) minutesSaid(ctx context.Context, m *machine, b *book, span plant.Span) (map[plant.Time]plant.Pieces, error) {
+	t.mu.RLock()
+	trial := m.line.with(&t.cfg, b)
+	t.mu.RUnlock()
+	from, err := t.pasts(ctx, trial, span)
+	if err != nil {
+		return nil, err
+	}
+	return minuteSums(from, m, span), nil
+}
+
+func minuteSums(from source, m *machine, span plant.Span) map[plant.Time]plant.Pieces {
+	all := map[plant.Time]plant.Pieces{}
+	for _, p := range within(from(m, span).Pieces, span) {
+		s := all[p.Minute]
+		s.Good, s.Reject = s.Good+p.Good, s.Reject+p.Reject
+		all[p.Minute] = s
+	}
+	return all
 }
 
 // books gives what was said, without and with entries that are to be kept.

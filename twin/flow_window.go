@@ -3,6 +3,7 @@ package twin
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -99,7 +100,7 @@ func (l *line) idealOf(made map[*machine][]plant.Pieces) func(*plant.Pieces) (ti
 			d, ok := l.ideals[i](p.Product, p.Minute)
 			return d, ok && d > 0
 		}
-		var sum time.Duration
+		var high, low uint64 // of the sum, which 64 bits may not hold
 		var pieces int64
 		var rate, able float64
 		share := shares[p.Minute]
@@ -110,14 +111,18 @@ func (l *line) idealOf(made map[*machine][]plant.Pieces) func(*plant.Pieces) (ti
 			}
 			rate, able = rate+1/float64(d), able+1
 			if share != nil {
-				sum, pieces = sum+time.Duration(share[i])*d, pieces+share[i]
+				h, l := bits.Mul64(uint64(share[i]), uint64(d))
+				var carry uint64
+				low, carry = bits.Add64(low, l, 0)
+				high, pieces = high+h+carry, pieces+share[i]
 			}
 		}
 		switch {
 		case able == 0:
 			return 0, false
 		case pieces > 0:
-			return sum / time.Duration(pieces), true
+			mean, _ := bits.Div64(high, low, uint64(pieces))
+			return time.Duration(mean), true
 		}
 		return time.Duration(math.Round(able / rate)), true
 	}
@@ -157,13 +162,13 @@ func (l *line) times(from source, span plant.Span, made map[*machine][]plant.Pie
 		var out []plant.Segment
 		for _, s := range all[i] {
 			switch {
-			case s.Class == plant.ClassRun && s.Corrected == 0: // what somebody saw, was seen
+			case s.Corrected == 0 && (s.Class == plant.ClassRun || s.Pieces > 0): // what somebody saw, was seen
 				parts := e.cut(s, i, len(l.neck))
 				out = append(out, parts...)
 				for _, p := range parts {
 					known[i].Add(p.Span)
 				}
-			case s.Class != plant.ClassUnknown || s.Pieces > 0:
+			case s.Class != plant.ClassUnknown:
 				out = append(out, s)
 				known[i].Add(s.Span)
 			}
@@ -251,7 +256,7 @@ func (l *line) seenEnd(from source, span plant.Span) seenEnd {
 }
 
 // cut cuts the time in which the end of the flow was not seen out of a segment
-// of run time. Where one machine is the end, that time is put in as unknown,
+// of run time, or of unknown time of which pieces tell that some of it was. Where one machine is the end, that time is put in as unknown,
 // with the share of the pieces that its counter showed afterwards; it is cut
 // where that machine's own segments are, so that it does not matter which window
 // asks. Of several machines the minutes tell (explain).
@@ -264,6 +269,9 @@ func (e *seenEnd) cut(s plant.Segment, i, n int) []plant.Segment {
 	for _, run := range blind.Holes(s.Span) {
 		part := s
 		part.Span = run
+		if s.Pieces > 0 && s.Whole == nil { // it keeps its share of them
+			part.Whole = &plant.Whole{Span: s.Span}
+		}
 		out = append(out, part)
 	}
 	if len(e.end) > 1 {

@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -81,10 +82,19 @@ const (
 // year, which is no production: sums of it would be nonsense.
 func (f *folding) lifelong(rise int64, t plant.Time) bool {
 	ideal, ok := f.ideal(t)
-	if !ok {
-		return rise > mostRise
+	if per := max(f.m.PiecesPerCount, 1); ok && rise <= math.MaxInt64/per {
+		return lifelong(rise*per, ideal)
 	}
-	high, low := bits.Mul64(uint64(rise), uint64(ideal))
+	return rise > mostRise
+}
+
+// lifelong tells whether so many pieces, more or less than none, take more than
+// a year.
+func lifelong(pieces int64, ideal time.Duration) bool {
+	if pieces < 0 {
+		pieces = -pieces
+	}
+	high, low := bits.Mul64(uint64(pieces), uint64(ideal))
 	return high != 0 || low > uint64(mostWork)
 }
 

@@ -49,6 +49,20 @@ func goodIs(n int64) plant.Reading {
 	return plant.Reading{Machine: "m", Signal: "good", Value: plant.Integer(n)}
 }
 
+func totalIs(n int64) plant.Reading {
+	return plant.Reading{Machine: "m", Signal: "total", Value: plant.Integer(n)}
+}
+
+func rejectIs(n int64) plant.Reading {
+	return plant.Reading{Machine: "m", Signal: "reject", Value: plant.Integer(n)}
+}
+
+// counting gives the machine of a case a counter of all pieces, too.
+func counting(d *drawn) *drawn {
+	d.cfg.Areas[0].Lines[0].Machines[0].Roles[plant.RoleTotal] = "total"
+	return d
+}
+
 // TestPlantsCases are the shrunk counterexamples that TestPlantsWhateverTheOrder
 // found: each way must tell what the straight one tells.
 func TestPlantsCases(t *testing.T) {
@@ -127,6 +141,17 @@ func TestPlantsCases(t *testing.T) {
 			w.store(9)
 			w.start(&d.cfg)
 		}},
+		{"a look at a checkpoint, with nobody there before it and after it", counting(casePlant(t,
+			looked(caseAt(7, 51, 1), caseAt(7, 51, 1), stateIs(6), goodIs(65535), totalIs(65535)),
+			looked(caseAt(7, 55, 0), caseAt(7, 55, 0), stateIs(6), goodIs(65530), totalIs(65530)),
+			looked(caseAt(7, 57, 0), caseAt(7, 58, 0)),
+			looked(caseAt(9, 1, 1), caseAt(9, 1, 1), stateIs(6), goodIs(65536), totalIs(65536)),
+			looked(caseAt(9, 1, 1), caseAt(9, 2, 0), goodIs(65540), totalIs(65541)),
+		)), func(w *world, d *drawn) {
+			for _, n := range []int{0, 1, 3, 4, 2} {
+				w.deliver(d.batches[n])
+			}
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			want := c.d.straight(t).account(c.d.span)
@@ -157,5 +182,70 @@ func TestPlantsJump(t *testing.T) {
 	w := d.straight(t).windows("line", d.span)[0]
 	if w.Good != 25 || w.IdealGood != 50*time.Second || w.Flags&plant.FlagReset == 0 {
 		t.Errorf("%+v; want 25 good pieces and a reset", w)
+	}
+}
+
+// TestPlantsUndoneCount: a correction can be taken back also where the machine
+// itself told of less than no pieces in a minute, for its total told too many
+// before.
+func TestPlantsUndoneCount(t *testing.T) {
+	d := counting(casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0), totalIs(0)),
+		looked(caseAt(8, 0, 0), caseAt(8, 1, 0), goodIs(5)),
+		looked(caseAt(8, 1, 0), caseAt(8, 2, 0), goodIs(8), totalIs(8)),
+	))
+	w := d.straight(t)
+	before := w.windows("line", plant.Span{From: caseAt(8, 1, 0), To: caseAt(8, 2, 0)})[1]
+	if before.Reject != -5 {
+		t.Fatalf("the machine tells of %d rejects, want -5", before.Reject)
+	}
+	said, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Kind: plant.EntryCount, Key: plant.AtKey("m", caseAt(8, 1, 0)), Value: plant.RawJSON(`{"good": 5, "reject": 0, "replace": true}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Undoes: said.ID}); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Kind: plant.EntryCount, Key: plant.AtKey("m", caseAt(8, 1, 0)), Value: plant.RawJSON(`{"reject": -1}`)}); err == nil {
+		t.Error("one more reject is taken away where there are less than none")
+	}
+}
+
+// TestPlantsNobodySawTheEnd: what the bottleneck made while nobody saw it tells
+// nothing of the line where nobody saw the end of the flow either.
+func TestPlantsNobodySawTheEnd(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+		looked(caseAt(8, 10, 0), caseAt(8, 10, 0), stateIs(6), goodIs(30)),
+		looked(caseAt(8, 10, 0), caseAt(8, 20, 0)),
+	)
+	l := &d.cfg.Areas[0].Lines[0]
+	l.Flow = append(l.Flow, "end")
+	l.Machines = append(l.Machines, MachineConfig{ID: "end", Roles: l.Machines[0].Roles})
+	if w := d.straight(t).windows("line", d.span); w[0].Unknown != d.span.Length() || w[1].Run != 11*time.Minute {
+		t.Errorf("unknown of the line %v, run of the bottleneck %v; want %v and 11m", w[0].Unknown, w[1].Run, d.span.Length())
+	}
+}
+
+// TestPlantsAbsurd: a counter of a machine without an ideal cycle that is set to
+// something absurd makes no pieces of a line that has one, for their worth would
+// be longer than what sums hold.
+func TestPlantsAbsurd(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0), rejectIs(0)),
+		looked(caseAt(8, 0, 0), caseAt(8, 10, 0), goodIs(100), rejectIs(1<<40)),
+		looked(caseAt(8, 10, 0), caseAt(8, 11, 0), rejectIs(1<<40+3)),
+	)
+	l := &d.cfg.Areas[0].Lines[0]
+	l.Machines = append(l.Machines, l.Machines[0])
+	l.Machines[0].ID, l.Flow, l.Bottleneck = "neck", Flow{"neck", "m"}, "neck"
+	l.Machines[1].Roles[plant.RoleReject] = "reject"
+	d.cfg.Products[0].IdealCycle = map[string]time.Duration{"neck": time.Minute}
+	w := d.straight(t).windows("line", d.span)
+	if w[0].Good != 100 || w[0].Reject != 3 || w[0].IdealReject != 3*time.Minute || w[0].Flags&plant.FlagReset == 0 {
+		t.Errorf("the line: %+v; want 100 good, 3 rejects and a reset", w[0])
+	}
+	if w[2].Reject != 1<<40+3 || w[2].Flags&plant.FlagNoIdeal == 0 {
+		t.Errorf("the machine: %+v; want as many as it told", w[2])
 	}
 }

@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -39,6 +40,7 @@ func plantCheck(t *testing.T, few int, property func(*rapid.T)) {
 	}
 	set("rapid.checks", strconv.Itoa(few))
 	set("rapid.seed", seed)
+	set("rapid.nofailfile", "true") // the seed tells
 	rapid.Check(t, property)
 }
 
@@ -170,7 +172,8 @@ func shuffled(t *rapid.T, all []*plant.Batch) []*plant.Batch {
 // deliverSomehow draws a way in which everything arrives in the end: in any
 // order, twice, in other batches, while history is away, and with a twin that
 // begins anew or does not know all of its machines at first.
-func (d *drawn) deliverSomehow(t *rapid.T) *world {
+// What people say comes in between.
+func (d *drawn) deliverSomehow(t *rapid.T, said ...plant.Entry) *world {
 	cfg := d.cfg
 	if chance(t, "not all configured", 4) {
 		cfg = without(d.cfg, rapid.Bool().Draw(t, "a whole line"))
@@ -180,6 +183,9 @@ func (d *drawn) deliverSomehow(t *rapid.T) *world {
 	queue := shuffled(t, all)
 	every := anyOf(t, "something happens", 3, 11, 40, 1000)
 	for i, ends := 0, 0; len(queue) > 0; i++ {
+		if len(said) > 0 && chance(t, "something is said", 5) {
+			said = w.hear(said[:1], said[1:])
+		}
 		b := queue[0]
 		queue = queue[1:]
 		w.deliver(b)
@@ -206,8 +212,20 @@ func (d *drawn) deliverSomehow(t *rapid.T) *world {
 		w.store(len(all))
 		w.start(&d.cfg)
 	}
+	w.hear(said, nil)
 	w.settle()
 	return w
+}
+
+// hear has the twin keep what was checked elsewhere, and gives the rest.
+func (w *world) hear(said, rest []plant.Entry) []plant.Entry {
+	w.tb.Helper()
+	if len(said) > 0 {
+		if _, err := w.twin.keep(context.Background(), said...); err != nil {
+			w.tb.Fatal(err)
+		}
+	}
+	return rest
 }
 
 // again ends the twin and starts it anew; the gateway sends all that was not

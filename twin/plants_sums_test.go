@@ -1,7 +1,6 @@
 package twin
 
 import (
-	"encoding/json"
 	"math"
 	"testing"
 	"time"
@@ -27,7 +26,7 @@ func TestPlantsSums(t *testing.T) {
 			whole := w.windows(id, span)
 			first, second := w.windows(id, plant.Span{From: span.From, To: cut}), w.windows(id, plant.Span{From: cut, To: span.To})
 			for i := range whole {
-				adds(t, &whole[i])
+				adds(t, &whole[i], w.beside(id, i))
 				sum := first[i]
 				sum.Add(second[i])
 				if sum != whole[i] {
@@ -36,6 +35,58 @@ func TestPlantsSums(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPlantsSplits: whatever a line's time is split by, the parts add up to the
+// whole, and so do the lines of the plant.
+func TestPlantsSplits(t *testing.T) {
+	plantCheck(t, 30, func(t *rapid.T) {
+		d := anyWorld(t)
+		var plantSum figuresSum
+		for _, id := range d.world.twin.lineIDs() {
+			whole := sumOf(d.world.figures(id, d.span, ""))
+			for _, by := range []string{"hour", "day", "week", "product", "order"} {
+				if parts := sumOf(d.world.figures(id, d.span, by)); !parts.near(whole) {
+					t.Fatalf("%s%s by %s:\n%+v, whole\n%+v", d, id, by, parts, whole)
+				}
+			}
+			plantSum.add(whole)
+		}
+		fs, err := d.world.twin.PlantFigures(t.Context(), d.span, "")
+		if all := sumOf(d.world.plain(fs, err)); !all.near(plantSum) {
+			t.Fatalf("%sthe plant:\n%+v, its lines\n%+v", d, all, plantSum)
+		}
+	})
+}
+
+// figuresSum is what adds up of figures.
+type figuresSum struct {
+	planned, known, run, unknown, stopped, small float64
+	good, reject                                 int64
+	stops, changes                               int64
+}
+
+func sumOf(fs []plant.Figures) (sum figuresSum) {
+	for i := range fs {
+		f := &fs[i]
+		sum.add(figuresSum{f.PlannedS, f.KnownS, f.RunS, f.Losses.Unknown, f.Losses.UnplannedStop, f.Losses.SmallStop, f.Good, f.Reject, f.Stops + f.SmallStops, f.Changeovers})
+	}
+	return sum
+}
+
+func (s *figuresSum) add(o figuresSum) {
+	s.planned, s.known, s.run, s.unknown, s.stopped, s.small = s.planned+o.planned, s.known+o.known, s.run+o.run, s.unknown+o.unknown, s.stopped+o.stopped, s.small+o.small
+	s.good, s.reject, s.stops, s.changes = s.good+o.good, s.reject+o.reject, s.stops+o.stops, s.changes+o.changes
+}
+
+// near tells whether two sums are equal but for how floats round.
+func (s *figuresSum) near(o figuresSum) bool {
+	for _, d := range []float64{s.planned - o.planned, s.known - o.known, s.run - o.run, s.unknown - o.unknown, s.stopped - o.stopped, s.small - o.small} {
+		if math.Abs(d) > 1e-6 {
+			return false
+		}
+	}
+	return s.good == o.good && s.reject == o.reject && s.stops == o.stops && s.changes == o.changes
 }
 
 // told is a plant with a twin that was told all of it.
@@ -47,17 +98,22 @@ type told struct {
 func anyWorld(t *rapid.T) told {
 	d := drawPlant(t)
 	w := d.straight(t)
-	for range rapid.IntRange(0, 3).Draw(t, "entries") {
-		w.say(t, d.anyEntry(t))
-	}
-	w.settle()
+	d.sayAny(t, w, 3)
 	return told{d, w}
 }
 
-// adds holds a window to the definitions of oee.md.
-func adds(t *rapid.T, w *plant.Window) {
-	if sum := w.ScheduleLoss + w.Unknown + w.UnplannedStop + w.PlannedStop + w.Run; sum != w.Length() {
-		t.Fatalf("leaves are %v of %v: %+v", sum, w.Length(), w)
+// beside gives of how many machines the i-th window of a line sums the time.
+func (w *world) beside(id string, i int) time.Duration {
+	if i > 0 {
+		return 1
+	}
+	return time.Duration(len(w.twin.lineByID[id].neck))
+}
+
+// adds holds a window of so many machines to the definitions of oee.md.
+func adds(t *rapid.T, w *plant.Window, machines time.Duration) {
+	if sum := w.ScheduleLoss + w.Unknown + w.UnplannedStop + w.PlannedStop + w.Run; sum != machines*w.Length() {
+		t.Fatalf("leaves are %v of %d x %v: %+v", sum, machines, w.Length(), w)
 	}
 	if sum := w.SmallStop + w.ReducedSpeed() + w.IdealGood + w.IdealReject; sum != w.Run {
 		t.Fatalf("run time is %v of %v: %+v", sum, w.Run, w)
@@ -79,86 +135,4 @@ func adds(t *rapid.T, w *plant.Window) {
 	if f.OEE != nil && f.OEELow != nil && w.IdealGood >= 0 && *f.OEE <= 1 && (*f.OEELow > *f.OEE+1e-12 || *f.OEEHigh < *f.OEE-1e-12) {
 		t.Fatalf("OEE %v is not within %v and %v: %+v", *f.OEE, *f.OEELow, *f.OEEHigh, w)
 	}
-}
-
-// anyEntry draws what somebody says about a plant.
-func (d *drawn) anyEntry(t *rapid.T) plant.Entry {
-	minutes := int(d.span.Length() / time.Minute)
-	at := func(what string) plant.Time {
-		return d.span.From.Add(time.Duration(rapid.IntRange(0, minutes).Draw(t, what)) * time.Minute)
-	}
-	l := &d.cfg.Areas[0].Lines[rapid.IntRange(0, len(d.cfg.Areas[0].Lines)-1).Draw(t, "line")]
-	m := l.Machines[rapid.IntRange(0, len(l.Machines)-1).Draw(t, "machine")].ID
-	product := anyOf(t, "of", "P", "Q")
-	e := plant.Entry{By: "li.wei", Kind: anyOf(t, "kind", plant.EntryIdealCycle, plant.EntryCalendar, plant.EntrySwitches, plant.EntryOrder, plant.EntryStop)}
-	var value any
-	switch e.Kind {
-	case plant.EntryIdealCycle:
-		e.Key, e.From, value = product+"/"+m, at("since"), plant.CycleSaid{Cycle: plant.Length(anyOf(t, "cycle", time.Second, 5*time.Second, 40*time.Second))}
-	case plant.EntryCalendar:
-		c := anyCalendar(t, d.span.From.Std())
-		c.Zone = d.cfg.Zone
-		e.Key, e.From, value = "c", at("since"), c
-	case plant.EntrySwitches:
-		small := plant.Length(anyOf(t, "threshold", 0, 10*time.Second, time.Hour))
-		yes, no := true, false
-		e.Key, e.From = l.ID, at("since")
-		value = anyOf(t, "switches", plant.Switches{SmallStop: &small}, plant.Switches{BreaksWorked: &yes}, plant.Switches{BreaksWorked: &no, PlannedStopsAsSchedule: &yes}, plant.Switches{NoOrderAsSchedule: &yes})
-	case plant.EntryOrder:
-		o := plant.Order{ID: anyOf(t, "order", "A", "B"), Line: l.ID, Product: product, Span: plant.Span{From: at("begins")}}
-		if rapid.Bool().Draw(t, "ends") {
-			o.To = o.From.Add(time.Duration(rapid.IntRange(1, 300).Draw(t, "minutes")) * time.Minute)
-		}
-		e.Key, value = o.ID, o
-	case plant.EntryStop:
-		e.Key, value = m+"@"+at("stop").String(), plant.StopSaid{Reason: anyOf(t, "reason", "jam", "clean", "setup")}
-	}
-	raw, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Value = raw
-	return e
-}
-
-func (w *world) say(t *rapid.T, e plant.Entry) plant.Entry {
-	kept, err := w.twin.Tell(t.Context(), e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kept
-}
-
-// TestPlantsEntries: what somebody says restates what a twin tells that knew it
-// from the start, and an undo brings back what was.
-func TestPlantsEntries(t *testing.T) {
-	plantCheck(t, 25, func(t *rapid.T) {
-		d := drawPlant(t)
-		w := d.straight(t)
-		before := w.account(d.span)
-		var said []plant.Entry
-		for range rapid.IntRange(1, 3).Draw(t, "entries") {
-			said = append(said, w.say(t, d.anyEntry(t)))
-		}
-		w.settle()
-		fresh := newWorld(t, &d.cfg, d.nowOf())
-		for _, e := range said {
-			e.ID = 0
-			fresh.say(t, e)
-		}
-		for _, b := range d.batches {
-			fresh.deliver(b)
-		}
-		fresh.settle()
-		if diff := differ(fresh.account(d.span), w.account(d.span)); diff != "" {
-			t.Fatalf("%s%+v\nsaid before and said after: %s", d, said, diff)
-		}
-		for _, e := range said {
-			w.say(t, plant.Entry{By: "li.wei", Undoes: e.ID})
-		}
-		w.settle()
-		if diff := differ(before, w.account(d.span)); diff != "" {
-			t.Fatalf("%s%+v\nbefore and after all is undone: %s", d, said, diff)
-		}
-	})
 }

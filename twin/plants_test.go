@@ -2,7 +2,6 @@ package twin
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"time"
 
@@ -68,87 +67,6 @@ func drawPlant(t *rapid.T) *drawn {
 	}
 	d.span.To = last.Floor(time.Hour).Add(time.Hour)
 	return d
-}
-
-func anySite(t *rapid.T, zone string, begin time.Time) Config {
-	cfg := Config{Site: "site", Zone: zone, Calendars: map[string]plant.Calendar{"c": anyCalendar(t, begin)},
-		Reasons: []plant.Reason{{ID: "jam"}, {ID: "clean", Class: plant.ClassPlannedStop}, {ID: "setup", Class: plant.ClassChangeover}},
-		StateMaps: map[string]map[string]StateMeaning{"words": {
-			"run": {plant.StateExecute, plant.ClassRun}, "stop": {plant.StateAborted, plant.ClassStop}, "starved": {plant.StateSuspended, plant.ClassStarved},
-			"blocked": {plant.StateSuspended, plant.ClassBlocked}, "change": {plant.StateStopped, plant.ClassChangeover}, "clean": {plant.StateStopped, plant.ClassPlannedStop}}},
-		Areas: []AreaConfig{{ID: "area"}}}
-	for _, p := range []string{"P", "Q", "R"} {
-		cfg.Products = append(cfg.Products, ProductConfig{ID: p, IdealCycle: map[string]time.Duration{}})
-	}
-	for n := range rapid.IntRange(1, 2).Draw(t, "lines") {
-		l := LineConfig{ID: fmt.Sprintf("line%d", n), Calendar: "c",
-			SmallStop:    anyOf(t, "small stop", 0, 30*time.Second, 5*time.Minute),
-			BreaksWorked: rapid.Bool().Draw(t, "breaks worked"),
-			StartupCount: anyOf(t, "startup pieces", int64(0), 5),
-			StartupTime:  anyOf(t, "startup time", 0, 10*time.Minute),
-			LongStop:     anyOf(t, "long stop", 0, 5*time.Minute),
-			Product:      anyOf(t, "product", "P", ""),
-		}
-		flow := rapid.IntRange(1, 3).Draw(t, "flow")
-		for i := range flow + rapid.IntRange(0, 1).Draw(t, "beside") {
-			m := anyMachine(t, fmt.Sprintf("m%d%d", n, i))
-			l.Machines = append(l.Machines, m)
-			if i < flow {
-				l.Flow = append(l.Flow, m.ID)
-			}
-			for p := range cfg.Products {
-				if c := anyOf(t, "ideal", 2*time.Second, 10*time.Second, time.Minute, 0); c > 0 {
-					cfg.Products[p].IdealCycle[m.ID] = c
-				}
-			}
-		}
-		l.Bottleneck = anyOf(t, "bottleneck", l.Flow...)
-		cfg.Areas[0].Lines = append(cfg.Areas[0].Lines, l)
-	}
-	if faults := cfg.Check(); len(faults) > 0 {
-		t.Fatal(faults)
-	}
-	return cfg
-}
-
-// anyCalendar draws shifts: over midnight, with breaks, with exceptions, or
-// only a part of the day.
-func anyCalendar(t *rapid.T, begin time.Time) plant.Calendar {
-	h := time.Hour
-	pause := []plant.Break{{Start: "02:15", Length: 30 * time.Minute}}
-	c := plant.Calendar{Shifts: anyOf(t, "shifts",
-		[]plant.Shift{{Name: "early", Start: "06:00", Length: 8 * h, Breaks: []plant.Break{{Start: "10:00", Length: 30 * time.Minute}}}, {Name: "late", Start: "14:00", Length: 8 * h}, {Name: "night", Start: "22:00", Length: 8 * h, Breaks: pause}},
-		[]plant.Shift{{Name: "night", Start: "20:00", Length: 12 * h, Breaks: pause}},
-		[]plant.Shift{{Name: "all", Start: "00:00", Length: 24 * h}},
-		[]plant.Shift{{Name: "odd", Start: "21:17:30", Length: 5*h + 2*time.Minute + 3*time.Second}, {Name: "next", Start: "04:00", Length: 3 * h}},
-	)}
-	if chance(t, "holiday", 4) {
-		c.Except = []string{begin.AddDate(0, 0, 1).Format(time.DateOnly)}
-	}
-	if chance(t, "weekdays", 4) {
-		c.Days = []string{"mon", "tue", "wed", "thu", "fri", "sat"}
-	}
-	return c
-}
-
-func anyMachine(t *rapid.T, id string) MachineConfig {
-	m := MachineConfig{ID: id, States: "words", Roles: map[plant.Role]string{}, Counters: map[plant.Role]int{},
-		Products: map[string]string{"1": "P", "2": "Q"}, Faults: map[string]string{"7": "jam", "8": "clean"},
-		PiecesPerCount: anyOf(t, "per count", int64(0), 4)}
-	roles := anyOf(t, "roles",
-		[]plant.Role{plant.RoleState, plant.RoleGood, plant.RoleReject, plant.RoleFault},
-		[]plant.Role{plant.RoleState, plant.RoleGood, plant.RoleReject, plant.RoleProduct, plant.RoleOrder, plant.RoleFault},
-		[]plant.Role{plant.RoleGood, plant.RoleReject},
-		[]plant.Role{plant.RoleState, plant.RoleGood, plant.RoleTotal},
-		[]plant.Role{plant.RoleState, plant.RoleReject, plant.RoleTotal, plant.RoleProduct},
-	)
-	for _, r := range roles {
-		m.Roles[r] = string(r)
-	}
-	if bits := anyOf(t, "bits", 0, 8, 16); bits > 0 {
-		m.Counters[plant.RoleGood] = bits
-	}
-	return m
 }
 
 // speaking is one machine's controller with the gateway that looks at it.

@@ -39,13 +39,17 @@ func (t *tallying) pieces(span plant.Span, pieces []plant.Pieces, shifts []plant
 func (t *tallying) add(p *plant.Pieces, good, reject, startup int64) {
 	w := &t.window
 	w.Flags |= p.Flags
-	w.Good += good
-	w.Reject += reject
-	w.Startup += startup
 	if good == 0 && reject == 0 {
 		return
 	}
 	ideal, ok := t.idealOf(p)
+	if ok && (lifelong(good, ideal) || lifelong(reject, ideal)) {
+		w.Flags |= plant.FlagReset // the fold knew no ideal cycle by which it is no production
+		return
+	}
+	w.Good += good
+	w.Reject += reject
+	w.Startup += startup
 	if !ok {
 		w.Flags |= plant.FlagNoIdeal
 		return

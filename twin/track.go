@@ -81,6 +81,7 @@ func (k *track) take(readings []plant.Reading, claim plant.Span) bool {
 		k.start = claim.From
 	}
 	if k.head != 0 && claim.From > k.head {
+		k.advance(k.head) // what was read as the last look ended comes before that nobody looked
 		k.insert(Event{Time: k.head, Kind: EventGap, Until: claim.From})
 	}
 	// A reading tells of its time, also where the claim does not reach it yet,

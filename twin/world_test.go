@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -192,6 +193,7 @@ type world struct {
 	shelf shelf
 	slate *slate
 	now   plant.Time
+	told  []*plant.Batch // all that was delivered
 }
 
 // failer is a test, or one check of a property.
@@ -225,6 +227,7 @@ func (w *world) start(cfg *Config) {
 }
 
 func (w *world) deliver(b *plant.Batch) {
+	w.told = append(w.told, b)
 	c := *b
 	c.Readings = slices.Clone(b.Readings)
 	w.twin.Batch(&c)
@@ -276,13 +279,13 @@ func (w *world) settle() {
 
 // lineAccount is all that the API tells of a line and must not depend on how it came to be.
 type lineAccount struct {
-	Figures  map[string][]plant.Figures
+	Figures  map[string][]plant.Figures // by each split; by product of each machine
 	Timeline plant.Timeline
 	Stops    []plant.Stop
 	Windows  []plant.Window // of the line, then of its machines
 }
 
-// account gives what the twin tells of each line over span.
+// account gives what the twin tells of each line over span, and of the plant.
 func (w *world) account(span plant.Span) map[string]lineAccount {
 	w.tb.Helper()
 	ctx := context.Background()
@@ -290,14 +293,7 @@ func (w *world) account(span plant.Span) map[string]lineAccount {
 	for _, id := range w.twin.lineIDs() {
 		a := lineAccount{Figures: map[string][]plant.Figures{}}
 		for _, by := range splits {
-			fs, err := w.twin.Figures(ctx, id, span, by)
-			if err != nil {
-				w.tb.Fatal(err)
-			}
-			for i := range fs { // these tell of the way, not of the plant
-				fs[i].Provisional, fs[i].Revision = false, 0
-			}
-			a.Figures[by] = fs
+			a.Figures[by] = w.figures(id, span, by)
 		}
 		var err error
 		if a.Timeline, err = w.twin.Timeline(ctx, id, span); err != nil {
@@ -307,9 +303,37 @@ func (w *world) account(span plant.Span) map[string]lineAccount {
 			w.tb.Fatal(err)
 		}
 		a.Windows = w.windows(id, span)
+		for _, m := range w.twin.lineByID[id].machines {
+			fs, err := w.twin.MachineFigures(ctx, m.cfg.ID, span, "product")
+			a.Figures[m.cfg.ID] = w.plain(fs, err)
+		}
 		all[id] = a
 	}
+	a := lineAccount{Figures: map[string][]plant.Figures{}}
+	for _, by := range []string{"shift", "week", "order"} {
+		fs, err := w.twin.PlantFigures(ctx, span, by)
+		a.Figures[by] = w.plain(fs, err)
+	}
+	all["plant"] = a
 	return all
+}
+
+// figures gives those of a line, without what tells of the way, not of the plant.
+func (w *world) figures(id string, span plant.Span, by string) []plant.Figures {
+	w.tb.Helper()
+	fs, err := w.twin.Figures(context.Background(), id, span, by)
+	return w.plain(fs, err)
+}
+
+func (w *world) plain(fs []plant.Figures, err error) []plant.Figures {
+	w.tb.Helper()
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	for i := range fs {
+		fs[i].Provisional, fs[i].Revision = false, 0
+	}
+	return fs
 }
 
 // windows gives the sums of a line, then of each of its machines.
@@ -333,7 +357,7 @@ func without(cfg Config, line bool) Config {
 	there := map[string]bool{}
 	for i := range lines {
 		l := &lines[i]
-		l.Machines = slices.DeleteFunc(slices.Clone(l.Machines), func(m MachineConfig) bool { return !slices.Contains(l.Flow, m.ID) })
+		l.Machines = slices.DeleteFunc(slices.Clone(l.Machines), func(m MachineConfig) bool { return !slices.Contains(machinesOf(strings.Join(l.Flow, "+")), m.ID) })
 		for _, m := range l.Machines {
 			there[m.ID] = true
 		}
