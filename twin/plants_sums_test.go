@@ -33,9 +33,25 @@ func TestPlantsSums(t *testing.T) {
 				if sum != whole[i] {
 					t.Fatalf("%s%s %d from %s to %s, cut at %s:\n%+v\nis not\n%+v", d, id, i, span.From, span.To, cut, sum, whole[i])
 				}
+				if sum := w.byOrder(id, i, span); sum != whole[i] {
+					t.Fatalf("%s%s %d from %s to %s, all orders:\n%+v\nare not\n%+v", d, id, i, span.From, span.To, sum, whole[i])
+				}
 			}
 		}
 	})
+}
+
+// byOrder gives the sum over all orders of the i-th of what windows gives.
+func (w *world) byOrder(id string, i int, span plant.Span) (sum plant.Window) {
+	l := w.twin.lineByID[id]
+	split := madeSplit{by: "order", span: span}
+	if i > 0 {
+		split.machine = l.machines[i-1]
+	}
+	for _, c := range l.byMade(l.amended(live), split, span.To) {
+		sum.Add(c.Window)
+	}
+	return sum
 }
 
 // told is a plant with a twin that was told all of it.
@@ -105,8 +121,10 @@ func (d *drawn) anyEntry(t *rapid.T) plant.Entry {
 		e.Key, e.From = l.ID, at("since")
 		value = anyOf(t, "switches", plant.Switches{SmallStop: &small}, plant.Switches{BreaksWorked: &yes}, plant.Switches{BreaksWorked: &no, PlannedStopsAsSchedule: &yes}, plant.Switches{NoOrderAsSchedule: &yes})
 	case plant.EntryOrder:
-		o := plant.Order{ID: anyOf(t, "order", "A", "B"), Line: l.ID, Product: product, Span: plant.Span{From: at("begins")}}
-		if rapid.Bool().Draw(t, "ends") {
+		o := plant.Order{ID: anyOf(t, "order", "A", "B", "4711"), Line: l.ID, Product: product, Span: plant.Span{From: at("begins")}}
+		if o.ID == "4711" && chance(t, "without a time", 3) { // a machine tells it
+			o.From = 0
+		} else if rapid.Bool().Draw(t, "ends") {
 			o.To = o.From.Add(time.Duration(rapid.IntRange(1, 300).Draw(t, "minutes")) * time.Minute)
 		}
 		e.Key, value = o.ID, o

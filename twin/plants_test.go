@@ -88,6 +88,7 @@ func anySite(t *rapid.T, zone string, begin time.Time) Config {
 			StartupTime:  anyOf(t, "startup time", 0, 10*time.Minute),
 			LongStop:     anyOf(t, "long stop", 0, 5*time.Minute),
 			Product:      anyOf(t, "product", "P", ""),
+			NoOrder:      chance(t, "no order", 4),
 		}
 		flow := rapid.IntRange(1, 3).Draw(t, "flow")
 		for i := range flow + rapid.IntRange(0, 1).Draw(t, "beside") {
