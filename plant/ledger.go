@@ -13,6 +13,7 @@ type Progress struct {
 	// checkpoints after it are forgotten.
 	Since  Time
 	Pieces []Pieces
+	Orders []OrderTold // likewise: those told at or after Since are replaced
 	// Checkpoint is the engine's state once all events up to At were folded, in
 	// the engine's own encoding; empty for none.
 	Checkpoint []byte
@@ -20,10 +21,19 @@ type Progress struct {
 }
 
 // Past is what the ledger holds of a machine in a span: segments that overlap
-// it, and pieces of minutes in it.
+// it, pieces of minutes in it, and the orders that the machine told in it, after
+// the last one before it.
 type Past struct {
 	Segments []Segment
 	Pieces   []Pieces
+	Orders   []OrderTold
+}
+
+// OrderTold is which order a machine tells from a time on, until it tells
+// another; "" is none.
+type OrderTold struct {
+	At    Time
+	Order string
 }
 
 // Revision tells how often the figures of a closed shift of a line changed

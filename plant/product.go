@@ -109,6 +109,7 @@ const (
 	FlagClock                           // gateway time used in place of a source's wrong clock
 	FlagCorrected                       // somebody corrected states or counts
 	FlagNegative                        // a correction takes away more pieces than were counted
+	FlagNotEntered                      // a machine told an order that nobody entered
 )
 
 var flagNames = map[Flag]string{
@@ -116,12 +117,13 @@ var flagNames = map[Flag]string{
 	FlagInconsistent: "pieces_without_run_time", FlagOvertime: "overtime", FlagInferred: "inferred_run_time",
 	FlagIndeterminate: "open_stop_below_threshold", FlagProductAssumed: "product_assumed", FlagClock: "clock",
 	FlagCorrected: "corrected", FlagNegative: "negative_count",
+	FlagNotEntered: "order_not_entered",
 }
 
 // Names gives the names of the flags that are set, in a fixed order.
 func (f Flag) Names() []string {
 	var names []string
-	for b := FlagReset; b <= FlagNegative; b <<= 1 {
+	for b := FlagReset; b <= FlagNotEntered; b <<= 1 {
 		if f&b != 0 {
 			names = append(names, flagNames[b])
 		}

@@ -25,4 +25,5 @@ type Rewrite struct {
 	Segments []Segment
 	Minutes  Span // pieces of the minutes that start in it are replaced
 	Pieces   []Pieces
+	Orders   []OrderTold // those told in Minutes are replaced
 }

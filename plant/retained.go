@@ -27,8 +27,10 @@ type LineNow struct {
 	Shift   string    `json:"shift,omitempty"` // name of the running one
 	Product *Product  `json:"product"`
 	Order   *Order    `json:"order"`
-	Good    int64     `json:"good"`   // this shift, or the last one while there is none
-	Reject  int64     `json:"reject"` // likewise
+	// OrderSource is as LineSnapshot has it.
+	OrderSource string `json:"order_source"`
+	Good        int64  `json:"good"`   // this shift, or the last one while there is none
+	Reject      int64  `json:"reject"` // likewise
 }
 
 // MachineNow is the payload of .../machines/{machine}/state: a machine in

@@ -41,19 +41,26 @@ type LineSnapshot struct {
 	State       LineState         `json:"state"`
 	Shift       *ShiftInstance    `json:"shift"` // the running shift, or null
 	Product     *Product          `json:"product"`
-	Order       *Order            `json:"order"`
-	Good        int64             `json:"good"`        // this shift
-	Reject      int64             `json:"reject"`      // this shift
-	Target      *float64          `json:"target"`      // pieces that should be made by now in this shift, from the ideal cycle; null without one
-	ShiftGoal   *float64          `json:"shift_goal"`  // pieces at the shift's end at the ideal cycle
-	OEE         *float64          `json:"oee"`         // figures.oee once more, for who wants only one number
-	Figures     Figures           `json:"figures"`     // this shift, or the last one while there is none
-	Hours       []HourCount       `json:"hours"`       // the shift's hours
-	Machines    []MachineSnapshot `json:"machines"`    // in the order of flow
-	Through     Time              `json:"through"`     // data is complete up to here
-	DataAgeMs   *int64            `json:"data_age_ms"` // the twin's clock minus Through; null before the first data
+	Order       *Order            `json:"order"`        // the whole of it where it was entered
+	OrderSource string            `json:"order_source"` // OrderByPLC, OrderEntered, or "" without an order
+	Good        int64             `json:"good"`         // this shift
+	Reject      int64             `json:"reject"`       // this shift
+	Target      *float64          `json:"target"`       // pieces that should be made by now in this shift, from the ideal cycle; null without one
+	ShiftGoal   *float64          `json:"shift_goal"`   // pieces at the shift's end at the ideal cycle
+	OEE         *float64          `json:"oee"`          // figures.oee once more, for who wants only one number
+	Figures     Figures           `json:"figures"`      // this shift, or the last one while there is none
+	Hours       []HourCount       `json:"hours"`        // the shift's hours
+	Machines    []MachineSnapshot `json:"machines"`     // in the order of flow
+	Through     Time              `json:"through"`      // data is complete up to here
+	DataAgeMs   *int64            `json:"data_age_ms"`  // the twin's clock minus Through; null before the first data
 	Alerts      int               `json:"alerts"`
 }
+
+// Who says on which order a line works.
+const (
+	OrderByPLC   = "plc"
+	OrderEntered = "entered"
+)
 
 // HourCount is what a line made in one hour. The running hour ends at what is
 // known, and so does its target.

@@ -70,7 +70,7 @@ func (m *machine) failures(from source, span plant.Span, operating time.Duration
 		return sum
 	}
 	for _, part := range m.line.ruledParts(span) {
-		sum.Add(tallyFailures(part.Span, failed, m.line.plannedShifts(part.Span, part.noOrder), &part.TallyRules))
+		sum.Add(tallyFailures(part.Span, failed, m.line.plannedShifts(from, part.Span, part.noOrder), &part.TallyRules))
 	}
 	return sum
 }
@@ -84,13 +84,13 @@ func (m *machine) changeovers(from source, span plant.Span, a *plant.Account) {
 	past := from(m, span)
 	var made []plant.Pieces
 	for _, part := range m.line.ruledParts(span) {
-		shifts := m.line.plannedShifts(part.Span, part.noOrder)
+		shifts := m.line.plannedShifts(from, part.Span, part.noOrder)
 		for _, s := range m.line.classed(m, past.Segments) {
 			if s.Class != plant.ClassChangeover || s.Later() || !part.Has(s.From) || !plannedAt(s.From, shifts) {
 				continue
 			}
 			if made == nil {
-				made = m.line.attributed(within(past.Pieces, around(span)))
+				made = m.line.attributed(from, m, within(past.Pieces, around(span)))
 			}
 			c := plant.Changeover{From: productBefore(made, s.From), Count: 1}
 			if !s.Unended() {

@@ -19,10 +19,11 @@ type book struct {
 	calendars map[string][]since[*plant.Schedule]
 	switches  map[string][]since[plant.Switches] // by line
 	orders    map[string][]plant.Order           // by line, by start
-	stops     map[string][]saidOf                // by machine, by time
-	amends    map[string]*amendment              // by machine
-	signed    map[instant]*plant.Entry           // by line and start of the shift
-	products  map[string]plant.Name              // that were said
+	orderByID map[string]plant.Order
+	stops     map[string][]saidOf      // by machine, by time
+	amends    map[string]*amendment    // by machine
+	signed    map[instant]*plant.Entry // by line and start of the shift
+	products  map[string]plant.Name    // that were said
 }
 
 type cycleKey struct{ product, machine string }
@@ -96,6 +97,7 @@ func newBook(entries []plant.Entry) *book {
 		}
 	}
 	b.amend(last)
+	b.orderByID = orders
 	for _, o := range orders {
 		b.orders[o.Line] = append(b.orders[o.Line], o)
 	}
@@ -217,18 +219,6 @@ func endBy(s plant.ShiftInstance, t plant.Time) plant.ShiftInstance {
 	}
 	s.Breaks = breaks
 	return s
-}
-
-// order gives the order that a line worked on at a time: of those that had
-// begun and not ended the one that began last.
-func (b *book) order(line string, t plant.Time) (plant.Order, bool) {
-	all := b.orders[line]
-	for i := len(all) - 1; i >= 0; i-- {
-		if o := &all[i]; o.From != 0 && o.From <= t && (o.To == 0 || t < o.To) {
-			return *o, true
-		}
-	}
-	return plant.Order{}, false
 }
 
 // cutKey takes the key of an ideal cycle apart.

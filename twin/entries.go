@@ -150,8 +150,11 @@ func (t *Twin) undoing(id uint64) (plant.Entry, error) {
 // keep appends entries that were checked, all or none, and has what they change
 // computed anew.
 func (t *Twin) keep(ctx context.Context, all ...plant.Entry) ([]plant.Entry, error) {
-	all, err := t.opts.Ledger.AddEntries(ctx, all)
+	told, err := t.toldOrders(ctx, all)
 	if err != nil {
+		return nil, err
+	}
+	if all, err = t.opts.Ledger.AddEntries(ctx, all); err != nil {
 		return nil, err
 	}
 	t.mu.Lock()
@@ -160,7 +163,7 @@ func (t *Twin) keep(ctx context.Context, all ...plant.Entry) ([]plant.Entry, err
 	after := newBook(slices.Concat(before.entries, all))
 	t.said.Store(after)
 	for i := range all {
-		touched := t.touches(&all[i], before, after)
+		touched := t.touches(&all[i], before, after, told)
 		t.noteLocked(&all[i], touched)
 		t.refoldLocked(reasonOf(&all[i]), touched)
 	}
@@ -222,7 +225,7 @@ func (t *Twin) effects(all ...plant.Entry) []plant.Effect {
 	before, after := t.books(all...)
 	lines := map[*line]touched{}
 	for i := range all {
-		for _, a := range t.touches(&all[i], before, after) {
+		for _, a := range t.touches(&all[i], before, after, (*line).toldSpan) {
 			if b, ok := lines[a.line]; !a.quiet && (!ok || a.from < b.from) {
 				lines[a.line] = a
 			}
@@ -280,7 +283,7 @@ type touched struct {
 }
 
 // touches tells what an entry changes.
-func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
+func (t *Twin) touches(e *plant.Entry, before, after *book, told toldSpan) []touched {
 	var all []touched
 	for _, l := range t.lines {
 		a := touched{line: l, from: e.From}
@@ -303,7 +306,7 @@ func (t *Twin) touches(e *plant.Entry, before, after *book) []touched {
 			}
 			a.to = nextFrom(after.switches[e.Key], e.From)
 		case plant.EntryOrder:
-			span, ok := orderSpan(l.cfg.ID, e.Key, before, after)
+			span, ok := l.orderSpan(e.Key, told, before, after)
 			if !ok {
 				continue
 			}
@@ -337,11 +340,12 @@ func stopFrom(m *machine, at plant.Time) plant.Time {
 	return at
 }
 
-// orderSpan gives the time of an order on a line, as it was and as it is; To is
-// 0 where it has no end.
-func orderSpan(line, id string, books ...*book) (span plant.Span, ok bool) {
+// orderSpan gives the time of an order on the line, as it was and as it is, and
+// as machines tell it; To is 0 where it has no end.
+func (l *line) orderSpan(id string, told toldSpan, books ...*book) (span plant.Span, ok bool) {
+	span, ok = told(l, id)
 	for _, b := range books {
-		for _, o := range b.orders[line] {
+		for _, o := range b.orders[l.cfg.ID] {
 			if o.ID != id || o.From == 0 {
 				continue
 			}

@@ -32,8 +32,9 @@ func (l *line) windowFrom(from source, span plant.Span) plant.Window {
 	v := l.view(from, span)
 	var w plant.Window
 	for _, part := range l.ruledParts(span) {
-		w.Add(v.tally(part, l.plannedShifts(part.Span, part.noOrder)))
+		w.Add(v.tally(part, l.plannedShifts(from, part.Span, part.noOrder)))
 	}
+	w.Flags |= l.orderFlags(from, l.neck, span)
 	return w
 }
 
@@ -51,7 +52,7 @@ func (l *line) view(from source, span plant.Span) lineView {
 	made := map[*machine][]plant.Pieces{}
 	for _, s := range l.steps {
 		for _, m := range s {
-			made[m] = l.attributed(within(from(m, span).Pieces, span))
+			made[m] = l.attributed(from, m, within(from(m, span).Pieces, span))
 			v.rejects = append(v.rejects, made[m])
 		}
 	}
@@ -132,14 +133,14 @@ func (l *line) idealOf(made map[*machine][]plant.Pieces) func(*plant.Pieces) (ti
 func (l *line) pace(now plant.Time) (time.Duration, bool) {
 	var rate float64
 	for i, m := range l.neck {
-		d, ok := l.ideals[i](m.product(), now)
+		d, ok := l.ideals[i](m.product(now), now)
 		if !ok || d <= 0 {
 			return 0, false
 		}
 		rate += 1 / float64(d)
 	}
 	if len(l.neck) == 1 {
-		return l.ideals[0](l.neck[0].product(), now)
+		return l.ideals[0](l.neck[0].product(now), now)
 	}
 	return time.Duration(math.Round(1 / rate)), true
 }

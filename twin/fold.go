@@ -54,4 +54,5 @@ type Event struct {
 type Output struct {
 	Segments []plant.Segment
 	Pieces   []plant.Pieces // one entry per minute, product and order; the last one may still grow
+	Orders   []plant.OrderTold
 }

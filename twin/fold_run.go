@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,9 +128,7 @@ func (f *folding) reading(r *plant.Reading, t plant.Time) {
 		}
 	case f.roles.order:
 		if r.Quality != plant.Bad {
-			if text := f.text(r.Value); string(text) != cp.OrderSignal {
-				cp.OrderSignal = clean(string(text))
-			}
+			f.order(r.Value, t)
 		}
 	}
 }
@@ -303,6 +302,21 @@ func (f *folding) fault(r *plant.Reading, t plant.Time) {
 	}
 	if run := &cp.Running; run.From != 0 && faulty(run.Class) && (run.Fault == "" || run.From == t) {
 		run.Fault = cp.Fault
+	}
+}
+
+// order takes an order signal: blank text, 0 and no value are no order, as in a
+// controller's register that nobody filled.
+func (f *folding) order(v plant.Value, t plant.Time) {
+	text := bytes.Trim(f.text(v), " \t\r\n\x00")
+	if string(text) == "0" || string(text) == "false" || v.IsNone() {
+		text = nil
+	}
+	if string(text) == f.cp.OrderSignal {
+		return
+	}
+	if order := clean(string(text)); order != f.cp.OrderSignal {
+		f.tell(order, t)
 	}
 }
 

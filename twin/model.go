@@ -19,6 +19,7 @@ type line struct {
 	machines  []*machine             // in the order of flow, then the rest
 	steps     []step                 // of the flow
 	neck      step                   // the bottleneck: it gives the line's time
+	tellers   []*machine             // that tell orders, in the order in which their word holds
 	ideals    []ideal                // of the bottleneck's machines
 	noFailure map[string]bool        // reasons for which a stop is no failure of the machine
 	names     map[string]plant.Name
@@ -93,6 +94,7 @@ func newLine(cfg *Config, area string, lc *LineConfig, said *atomic.Pointer[book
 		}
 	}
 	l.rules = TallyRules{SmallStop: lc.SmallStop, BreaksWorked: lc.BreaksWorked, PlannedStopsAsSchedule: lc.PlannedStops}
+	l.findTellers()
 	l.bindIdeals(cfg)
 	return l, nil
 }

@@ -58,21 +58,26 @@ func (t *Twin) loadOverdues(ctx context.Context, all []plant.Entry) error {
 	if err != nil {
 		return fmt.Errorf("shifts that are to be restated: %w", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.overdue = overdues{unsaved: !ok}
+	kept := overdues{unsaved: !ok}
 	switch {
 	case !ok && len(all) > 0: // the ledger is of a version that kept none
-		t.overdue.Noted = all[len(all)-1].ID
+		kept.Noted = all[len(all)-1].ID
 	case ok:
-		if err := json.Unmarshal([]byte(text), &t.overdue); err != nil {
+		if err := json.Unmarshal([]byte(text), &kept); err != nil {
 			return fmt.Errorf("decode shifts that are to be restated: %w", err)
 		}
 	}
-	first, _ := slices.BinarySearchFunc(all, t.overdue.Noted+1, func(e plant.Entry, id uint64) int { return cmp.Compare(e.ID, id) })
+	first, _ := slices.BinarySearchFunc(all, kept.Noted+1, func(e plant.Entry, id uint64) int { return cmp.Compare(e.ID, id) })
+	told, err := t.toldOrders(ctx, all[first:])
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.overdue = kept
 	before, after := newBook(all[:first]), newBook(all)
 	for i := first; i < len(all); i++ {
-		t.noteLocked(&all[i], t.touches(&all[i], before, after))
+		t.noteLocked(&all[i], t.touches(&all[i], before, after, told))
 	}
 	return nil
 }
@@ -333,8 +338,12 @@ func (t *Twin) Older(ctx context.Context, e plant.Entry) (n int, err error) {
 		return 0, err
 	}
 	before, after := t.books(e)
+	told, err := t.toldOrders(ctx, []plant.Entry{e})
+	if err != nil {
+		return 0, err
+	}
 	t.mu.RLock()
-	all := t.touches(&e, before, after)
+	all := t.touches(&e, before, after, told)
 	t.mu.RUnlock()
 	horizon := t.now().Add(-memory)
 	for _, a := range all {

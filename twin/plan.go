@@ -1,8 +1,6 @@
 package twin
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"linetwin/plant"
@@ -11,32 +9,6 @@ import (
 // shifts gives the line's shift instances that overlap span.
 func (l *line) shifts(span plant.Span) []plant.ShiftInstance {
 	return l.book.Load().shifts(l.cfg.Calendar, l.calendar, span)
-}
-
-// plannedShifts gives the line's shifts as its time is counted: where time without an
-// order is no planned time, that is a break.
-func (l *line) plannedShifts(span plant.Span, noOrder bool) []plant.ShiftInstance {
-	all := l.shifts(span)
-	if !noOrder {
-		return all
-	}
-	var ordered plant.Spans
-	for _, o := range l.book.Load().orders[l.cfg.ID] {
-		if o.From != 0 {
-			ordered.Add(plant.Span{From: o.From, To: cmp.Or(o.To, 1<<62)})
-		}
-	}
-	for i := range all {
-		var idle plant.Spans
-		for _, b := range all[i].Breaks {
-			idle.Add(b)
-		}
-		for _, h := range ordered.Holes(all[i].Span) {
-			idle.Add(h)
-		}
-		all[i].Breaks = slices.Clone(idle)
-	}
-	return all
 }
 
 // ruled is a part of a span in which the line's switches do not change.
@@ -98,30 +70,4 @@ func (l *line) ruledParts(span plant.Span) []ruled {
 		}
 	}
 	return parts
-}
-
-// attributed gives pieces with what orders say of them: those of which the
-// machine told no order are of the order that the line worked on then, and are
-// its product where the machine told none.
-func (l *line) attributed(pieces []plant.Pieces) []plant.Pieces {
-	b := l.book.Load()
-	if len(b.orders[l.cfg.ID]) == 0 {
-		return pieces
-	}
-	out := slices.Clone(pieces)
-	for i := range out {
-		p := &out[i]
-		if p.Flags&plant.FlagNoOrder == 0 {
-			continue
-		}
-		o, ok := b.order(l.cfg.ID, p.Minute)
-		if !ok {
-			continue
-		}
-		p.Order, p.Flags = o.ID, p.Flags&^plant.FlagNoOrder
-		if p.Product == "" || p.Flags&plant.FlagProductAssumed != 0 {
-			p.Product, p.Flags = o.Product, p.Flags&^plant.FlagProductAssumed
-		}
-	}
-	return out
 }

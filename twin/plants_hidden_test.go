@@ -195,7 +195,7 @@ func (w *world) fair(id string, i int, machines []string, gap plant.Span) bool {
 	l := w.twin.lineByID[id]
 	_, noOrder := l.switchesAt(gap.From)
 	wide := plant.Span{From: gap.From, To: gap.To.Add(time.Minute)}
-	if Tally(wide, nil, nil, l.plannedShifts(wide, noOrder), TallyRules{}).ScheduleLoss != 0 {
+	if Tally(wide, nil, nil, l.plannedShifts(l.amended(live), wide, noOrder), TallyRules{}).ScheduleLoss != 0 {
 		return false
 	}
 	if i == 0 && len(l.neck) > 1 && l.neck[0] != l.end()[0] {

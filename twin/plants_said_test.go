@@ -65,8 +65,10 @@ func (d *drawn) anyEntry(t *rapid.T, w *world) plant.Entry {
 		e.Key, e.From = l.cfg.ID, at("since")
 		value = anyOf(t, "switches", plant.Switches{SmallStop: &small}, plant.Switches{BreaksWorked: &yes}, plant.Switches{BreaksWorked: &no, PlannedStopsAsSchedule: &yes}, plant.Switches{NoOrderAsSchedule: &yes})
 	case plant.EntryOrder:
-		o := plant.Order{ID: anyOf(t, "order", "A", "B"), Line: l.cfg.ID, Product: product, Span: plant.Span{From: at("begins")}}
-		if rapid.Bool().Draw(t, "ends") {
+		o := plant.Order{ID: anyOf(t, "order", "A", "B", "4711"), Line: l.cfg.ID, Product: product, Span: plant.Span{From: at("begins")}}
+		if o.ID == "4711" && chance(t, "without a time", 3) { // a machine tells it
+			o.From = 0
+		} else if rapid.Bool().Draw(t, "ends") {
 			o.To = o.From.Add(time.Duration(rapid.IntRange(1, 300).Draw(t, "minutes")) * time.Minute)
 		}
 		e.Key, value = o.ID, o

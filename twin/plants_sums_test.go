@@ -32,9 +32,25 @@ func TestPlantsSums(t *testing.T) {
 				if sum != whole[i] {
 					t.Fatalf("%s%s %d from %s to %s, cut at %s:\n%+v\nis not\n%+v", d, id, i, span.From, span.To, cut, sum, whole[i])
 				}
+				if sum := w.byOrder(id, i, span); sum != whole[i] {
+					t.Fatalf("%s%s %d from %s to %s, all orders:\n%+v\nare not\n%+v", d, id, i, span.From, span.To, sum, whole[i])
+				}
 			}
 		}
 	})
+}
+
+// byOrder gives the sum over all orders of the i-th of what windows gives.
+func (w *world) byOrder(id string, i int, span plant.Span) (sum plant.Window) {
+	l := w.twin.lineByID[id]
+	split := madeSplit{by: "order", span: span}
+	if i > 0 {
+		split.machine = l.machines[i-1]
+	}
+	for _, c := range l.byMade(l.amended(live), split, span.To) {
+		sum.Add(c.Window)
+	}
+	return sum
 }
 
 // TestPlantsSplits: whatever a line's time is split by, the parts add up to the

@@ -68,13 +68,18 @@ func (t *Twin) toldPasts(ctx context.Context, l *line, span plant.Span) (source,
 				past.Pieces = append(past.Pieces, p)
 			}
 		}
+		for _, o := range ordersOf(m.track.past.Orders, recent) {
+			if n := len(past.Orders); n == 0 || o.At > past.Orders[n-1].At {
+				past.Orders = append(past.Orders, o)
+			}
+		}
 		book[m] = past
 	}
 	return func(m *machine, span plant.Span) plant.Past {
 		ss := book[m].Segments
 		i := sort.Search(len(ss), func(i int) bool { return ss[i].To > span.From })
 		j := sort.Search(len(ss), func(j int) bool { return ss[j].From >= span.To })
-		return plant.Past{Segments: ss[i:max(i, j)], Pieces: book[m].Pieces}
+		return plant.Past{Segments: ss[i:max(i, j)], Pieces: book[m].Pieces, Orders: book[m].Orders}
 	}, nil
 }
 

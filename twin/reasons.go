@@ -198,7 +198,7 @@ func (t *Twin) Losses(ctx context.Context, id string, span plant.Span) ([]plant.
 			if !s.Class.Down() && s.Class != plant.ClassChangeover && s.Class != plant.ClassPlannedStop {
 				continue
 			}
-			cost := l.lost(s, span)
+			cost := l.lost(from, s, span)
 			if cost == 0 {
 				continue
 			}
@@ -229,10 +229,10 @@ func (t *Twin) Losses(ctx context.Context, id string, span plant.Span) ([]plant.
 }
 
 // lost gives how many seconds of planned time in span a stop took.
-func (l *line) lost(s *plant.Segment, span plant.Span) float64 {
+func (l *line) lost(from source, s *plant.Segment, span plant.Span) float64 {
 	var w plant.Window
 	for _, part := range l.ruledParts(s.Overlap(span)) {
-		w.Add(Tally(part.Span, []plant.Segment{*s}, nil, l.plannedShifts(part.Span, part.noOrder), part.TallyRules))
+		w.Add(Tally(part.Span, []plant.Segment{*s}, nil, l.plannedShifts(from, part.Span, part.noOrder), part.TallyRules))
 	}
 	return (w.UnplannedStop + w.PlannedStop + w.SmallStop).Seconds()
 }

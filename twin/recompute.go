@@ -403,7 +403,7 @@ func refolded(folds []*refold) source {
 	return func(m *machine, span plant.Span) plant.Past {
 		for _, f := range folds {
 			if f.m == m {
-				return plant.Past{Segments: f.track.segments(span), Pieces: f.track.past.Pieces}
+				return plant.Past{Segments: f.track.segments(span), Pieces: f.track.past.Pieces, Orders: f.track.past.Orders}
 			}
 		}
 		panic("no machine " + strings.TrimSpace(m.cfg.ID) + " in what is recomputed") // refolds makes one for each

@@ -52,6 +52,7 @@ func (t *Twin) refold(ctx context.Context, m *machine, span plant.Span, now plan
 	if cp, err := base.checkpoint(); err == nil && raw != nil {
 		f.begin, f.next = at, at
 		f.track = &track{model: model, every: refoldChunk, cp: cp, head: cp.Through, claimed: cp.Through, saved: base, base: at}
+		f.track.past.Orders = ordersBefore(nil, &cp)
 		return f, nil
 	}
 	return f, t.refoldSeed(ctx, f, model)
@@ -171,7 +172,8 @@ func (t *Twin) rewrite(ctx context.Context, f *refold, until plant.Time) ([]plan
 	if len(made) > 0 {
 		made = f.joined(made, old.Segments, span, live)
 	}
-	w := plant.Rewrite{Machine: f.m.cfg.ID, Span: hull, Segments: made, Minutes: span, Pieces: within(f.track.past.Pieces, span)}
+	w := plant.Rewrite{Machine: f.m.cfg.ID, Span: hull, Segments: made, Minutes: span, Pieces: within(f.track.past.Pieces, span),
+		Orders: ordersRewritten(f.track.past.Orders, old.Orders, span)}
 	// What there was around stays, as far as nothing was made in its place.
 	var there plant.Spans
 	there.Add(span)

@@ -289,6 +289,7 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, head plant.Time, base 
 		}
 		i := sort.Search(len(past.Segments), func(i int) bool { return past.Segments[i].From >= from })
 		past.Segments = past.Segments[:i]
+		past.Orders = ordersBefore(past.Orders, &fresh.cp)
 		fresh.past = past
 	}
 	from := base.at

@@ -32,7 +32,7 @@ func (t *Twin) retained(all []plant.Retained, l *line, now plant.Time) ([]plant.
 	last := t.lastClosedLocked(l)
 	t.mu.RUnlock()
 	place := plant.Place{Site: t.cfg.Site, Area: l.area, Line: l.cfg.ID}
-	line := plant.LineNow{Place: place, Name: s.Name, State: s.State, Product: s.Product, Order: s.Order, Good: s.Good, Reject: s.Reject}
+	line := plant.LineNow{Place: place, Name: s.Name, State: s.State, Product: s.Product, Order: s.Order, OrderSource: s.OrderSource, Good: s.Good, Reject: s.Reject}
 	if s.Shift != nil {
 		line.Shift = s.Shift.Name
 	}

@@ -82,6 +82,7 @@ func TestDocs(t *testing.T) {
 	}
 	maps.Copy(examples, docsPlaces(t))
 	maps.Copy(examples, docsSwitched())
+	maps.Copy(examples, docsOrders(t))
 	for name, want := range examples {
 		found := false
 		for line := range strings.Lines(string(text)) {

@@ -162,7 +162,7 @@ func (k *track) advance(t plant.Time) {
 
 func (k *track) fold(n int, through plant.Time) {
 	out := &k.scratch
-	out.Segments, out.Pieces = out.Segments[:0], out.Pieces[:0]
+	out.Segments, out.Pieces, out.Orders = out.Segments[:0], out.Pieces[:0], out.Orders[:0]
 	k.eventful = k.eventful || n > 0
 	k.model.Fold(&k.cp, k.pending[:n], through, out)
 	k.pending = append(k.pending[:0], k.pending[n:]...)
@@ -170,6 +170,7 @@ func (k *track) fold(n int, through plant.Time) {
 	for _, p := range out.Pieces {
 		k.addPieces(p)
 	}
+	k.addOrders(out.Orders)
 }
 
 // addPieces merges p into the entry of its key. Pieces come nearly in order:
@@ -204,6 +205,7 @@ func (k *track) keep() {
 	p.Segments = slices.Clone(k.past.Segments[i:])
 	j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= since })
 	p.Pieces = slices.Clone(k.past.Pieces[j:])
+	p.Orders = ordersSince(k.past.Orders, since)
 	k.outbox = append(k.outbox, p)
 	k.marks = append(k.marks, now)
 	k.saved = now
@@ -251,6 +253,7 @@ func (k *track) fork(m mark) (*track, error) {
 		f.past.Segments = slices.Clone(k.past.Segments[:i])
 		j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= m.at })
 		f.past.Pieces = slices.Clone(k.past.Pieces[:j])
+		f.past.Orders = ordersBefore(k.past.Orders, &cp)
 		for _, old := range k.marks {
 			if old.at <= m.at {
 				f.marks = append(f.marks, old)
@@ -279,6 +282,8 @@ func (k *track) prune(t plant.Time) {
 	k.past.Segments = slices.Delete(k.past.Segments, 0, i)
 	j := sort.Search(len(k.past.Pieces), func(j int) bool { return k.past.Pieces[j].Minute >= t })
 	k.past.Pieces = slices.Delete(k.past.Pieces, 0, j)
+	o := sort.Search(len(k.past.Orders), func(o int) bool { return k.past.Orders[o].At > t })
+	k.past.Orders = slices.Delete(k.past.Orders, 0, max(o-1, 0))
 	n := sort.Search(len(k.marks), func(n int) bool { return k.marks[n].at >= t })
 	k.marks = slices.Delete(k.marks, 0, n)
 	k.covered.Prune(t)

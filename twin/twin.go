@@ -24,6 +24,7 @@ import (
 // may be called at the same time.
 type Ledger interface {
 	Progress
+	OrdersTold
 	Alarms
 	Results
 	SignalTypes
@@ -39,6 +40,13 @@ type Progress interface {
 	Checkpoint(ctx context.Context, machine string, at plant.Time) ([]byte, plant.Time, error)
 	// Rewrite replaces past stretches, all of them or, with an error, none.
 	Rewrite(ctx context.Context, w []plant.Rewrite) error
+}
+
+// OrdersTold knows which orders machines told.
+type OrdersTold interface {
+	// OrderTold gives the time from which a machine first told an order until it
+	// last told another one in its place; false where it never did.
+	OrderTold(ctx context.Context, machine, order string) (plant.Span, bool, error)
 }
 
 // Alarms keeps alerts.

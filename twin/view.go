@@ -89,7 +89,7 @@ type source func(m *machine, span plant.Span) plant.Past
 
 // live is the source of what is in memory; the twin's lock must be held.
 func live(m *machine, span plant.Span) plant.Past {
-	return plant.Past{Segments: m.segments(span), Pieces: m.track.past.Pieces}
+	return plant.Past{Segments: m.segments(span), Pieces: m.track.past.Pieces, Orders: m.track.past.Orders}
 }
 
 // window sums the line over span from what is in memory.
@@ -106,12 +106,18 @@ func (m *machine) windowFrom(from source, span plant.Span) plant.Window {
 		return plant.Window{Span: span}
 	}
 	past := from(m, span)
-	made := m.line.attributed(within(past.Pieces, span))
-	times := m.line.classed(m, past.Segments)
-	var w plant.Window
+	made := m.line.attributed(from, m, within(past.Pieces, span))
+	w := m.timeFrom(from, span, made)
+	w.Flags |= m.line.orderFlags(from, []*machine{m}, span)
+	return w
+}
+
+// timeFrom sums one machine's time over span, and what it made.
+func (m *machine) timeFrom(from source, span plant.Span, made []plant.Pieces) (w plant.Window) {
+	times := m.line.classed(m, from(m, span).Segments)
 	for _, part := range m.line.ruledParts(span) {
 		part.Ideal = m.ideal
-		w.Add(Tally(part.Span, times, made, m.line.plannedShifts(part.Span, part.noOrder), part.TallyRules))
+		w.Add(Tally(part.Span, times, made, m.line.plannedShifts(from, part.Span, part.noOrder), part.TallyRules))
 	}
 	return w
 }
@@ -172,11 +178,8 @@ func (t *Twin) lineLocked(l *line, now plant.Time) plant.LineSnapshot {
 		age = max(0, age)
 		s.DataAgeMs = &age
 	}
-	product := l.product()
-	s.Product = t.productByID(product)
-	if order := l.order(); order != "" {
-		s.Order = &plant.Order{ID: order, Line: l.cfg.ID, Product: product}
-	}
+	s.Product = t.productByID(l.product(now))
+	s.Order, s.OrderSource = l.orderNow(now)
 	ideal, ok := l.pace(now)
 	if shift != nil && ok {
 		s.Target = pieces(l.planned(span), ideal)
@@ -236,29 +239,6 @@ func pieces(d, ideal time.Duration) *float64 {
 	}
 	p := float64(d) / float64(ideal)
 	return &p
-}
-
-// product gives what the line makes now: what its bottleneck works on.
-func (l *line) product() string {
-	for _, m := range l.neck {
-		if p := m.track.cp.Now().Product; p != "" {
-			return p
-		}
-	}
-	return l.cfg.Product
-}
-
-// product gives what the machine makes now.
-func (m *machine) product() string { return cmp.Or(m.track.cp.Now().Product, m.line.cfg.Product) }
-
-// order gives the order that the line's bottleneck tells.
-func (l *line) order() string {
-	for _, m := range l.neck {
-		if o := m.track.cp.Now().Order; o != "" {
-			return o
-		}
-	}
-	return ""
 }
 
 func (t *Twin) machineLocked(m *machine, span plant.Span, now plant.Time) plant.MachineSnapshot {

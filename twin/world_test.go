@@ -105,6 +105,8 @@ func (s *slate) Save(_ context.Context, all []plant.Progress) error {
 		m.past.Segments = append(m.past.Segments, p.Segments...)
 		m.past.Pieces = slices.DeleteFunc(m.past.Pieces, func(c plant.Pieces) bool { return c.Minute >= p.Since.Floor(time.Minute) })
 		m.past.Pieces = append(m.past.Pieces, p.Pieces...)
+		m.past.Orders = slices.DeleteFunc(m.past.Orders, func(o plant.OrderTold) bool { return o.At >= p.Since.Floor(time.Minute) })
+		m.past.Orders = append(m.past.Orders, p.Orders...)
 		m.marks = slices.DeleteFunc(m.marks, func(m mark) bool { return m.at > p.Since })
 		if len(p.Checkpoint) > 0 {
 			m.marks = append(slices.DeleteFunc(m.marks, func(m mark) bool { return m.at == p.At }), mark{p.At, p.Checkpoint})
@@ -124,11 +126,30 @@ func (s *slate) Past(_ context.Context, machine string, span plant.Span) (past p
 			past.Pieces = append(past.Pieces, p)
 		}
 	}
+	past.Orders = slices.Clone(ordersOf(s.of(machine).past.Orders, span))
 	slices.SortFunc(past.Segments, func(a, b plant.Segment) int { return cmp.Compare(a.From, b.From) })
 	slices.SortFunc(past.Pieces, func(a, b plant.Pieces) int {
 		return cmp.Or(cmp.Compare(a.Minute, b.Minute), cmp.Compare(a.Product, b.Product), cmp.Compare(a.Order, b.Order))
 	})
 	return past, nil
+}
+
+func (s *slate) OrderTold(_ context.Context, machine, order string) (span plant.Span, ok bool, _ error) {
+	all := s.of(machine).past.Orders
+	for i := range all {
+		if all[i].Order != order {
+			continue
+		}
+		one := plant.Span{From: all[i].At, To: 1 << 62}
+		if i+1 < len(all) {
+			one.To = all[i+1].At
+		}
+		if span = hull(one, one); ok {
+			span.From = min(span.From, one.From)
+		}
+		ok = true
+	}
+	return span, ok, nil
 }
 
 func (s *slate) Checkpoint(_ context.Context, machine string, at plant.Time) (raw []byte, when plant.Time, _ error) {

@@ -62,28 +62,36 @@ func saveProgress(ctx context.Context, tx *sql.Tx, p *plant.Progress) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM pieces WHERE machine = ? AND minute >= ?", p.Machine, minute); err != nil {
 		return err
 	}
-	if err := insertPast(ctx, tx, p.Machine, p.Segments, p.Pieces); err != nil {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM orders_told WHERE machine = ? AND at >= ?", p.Machine, minute); err != nil {
+		return err
+	}
+	if err := insertPast(ctx, tx, p.Machine, plant.Past{Segments: p.Segments, Pieces: p.Pieces, Orders: p.Orders}); err != nil {
 		return err
 	}
 	return saveCheckpoint(ctx, tx, p)
 }
 
 // insertPast adds what a machine did.
-func insertPast(ctx context.Context, tx *sql.Tx, machine string, segments []plant.Segment, pieces []plant.Pieces) error {
-	for i := range segments {
-		s := &segments[i]
+func insertPast(ctx context.Context, tx *sql.Tx, machine string, past plant.Past) error {
+	for i := range past.Segments {
+		s := &past.Segments[i]
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO segments (machine, start, stop, class, state, fault, pieces, product, open) VALUES (?,?,?,?,?,?,?,?,?)",
 			machine, s.From, s.To, s.Class.String(), s.State, s.Fault, s.Pieces, s.Product, s.Open)
 		if err != nil {
 			return fmt.Errorf("segment at %s: %w", s.From, err)
 		}
 	}
-	for i := range pieces {
-		c := &pieces[i]
+	for i := range past.Pieces {
+		c := &past.Pieces[i]
 		_, err := tx.ExecContext(ctx, `INSERT INTO pieces (machine, minute, product, "order", good, reject, startup, resets, flags) VALUES (?,?,?,?,?,?,?,?,?)`,
 			machine, c.Minute, c.Product, c.Order, c.Good, c.Reject, c.Startup, c.Resets, c.Flags)
 		if err != nil {
 			return fmt.Errorf("pieces at %s: %w", c.Minute, err)
+		}
+	}
+	for _, o := range past.Orders {
+		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO orders_told (machine, at, "order") VALUES (?,?,?)`, machine, o.At, o.Order); err != nil {
+			return fmt.Errorf("order told at %s: %w", o.At, err)
 		}
 	}
 	return nil
@@ -111,8 +119,9 @@ func saveCheckpoint(ctx context.Context, tx *sql.Tx, p *plant.Progress) error {
 	return err
 }
 
-// Past gives the segments of a machine that overlap span, whole, and the
-// pieces of the minutes that start in it, in order of time.
+// Past gives the segments of a machine that overlap span, whole, the pieces of
+// the minutes that start in it, and the orders that were told in it, after the
+// last one before it; all in order of time.
 func (l *Ledger) Past(ctx context.Context, machine string, span plant.Span) (plant.Past, error) {
 	var past plant.Past
 	err := l.look(ctx, "read the past of "+machine+" from", func(tx *sql.Tx) error {
@@ -135,6 +144,13 @@ func (l *Ledger) Past(ctx context.Context, machine string, span plant.Span) (pla
 			return p, err
 		}, `SELECT minute, product, "order", good, reject, startup, resets, flags FROM pieces WHERE machine = ? AND minute >= ? AND minute < ?
  ORDER BY minute, product, "order"`, machine, span.From, span.To)
+		if err != nil {
+			return err
+		}
+		past.Orders, err = rows(ctx, tx, func(r *sql.Rows) (o plant.OrderTold, err error) {
+			return o, r.Scan(&o.At, &o.Order)
+		}, `SELECT at, "order" FROM orders_told WHERE machine = ?1 AND at < ?3
+ AND at >= coalesce((SELECT max(at) FROM orders_told WHERE machine = ?1 AND at <= ?2), ?2) ORDER BY at`, machine, span.From, span.To)
 		return err
 	})
 	return past, err

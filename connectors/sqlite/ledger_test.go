@@ -3,13 +3,17 @@ package sqlite
 import (
 	"database/sql"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pressly/goose/v3"
 
 	"linetwin/plant"
 )
@@ -79,6 +83,79 @@ func TestProgress(t *testing.T) {
 				t.Errorf("%v\n%+v\nwant\n%+v\n%+v", err, past, c.segments, c.pieces)
 			}
 		})
+	}
+}
+
+// TestOrdersTold: of a span the ledger gives what held when it began and what was
+// told in it; what is saved or rewritten replaces what was there.
+func TestOrdersTold(t *testing.T) {
+	l := openLedger(t, filepath.Join(t.TempDir(), "ledger.db"))
+	told := func(at int, order string) plant.OrderTold { return plant.OrderTold{At: minute(at), Order: order} }
+	want := func(from, to int, want ...plant.OrderTold) {
+		t.Helper()
+		past, err := l.Past(t.Context(), "m", plant.Span{From: minute(from), To: minute(to)})
+		if err != nil || !slices.Equal(past.Orders, want) {
+			t.Errorf("%d to %d: %v, %v, want %v", from, to, past.Orders, err, want)
+		}
+	}
+	save := func(since int, orders ...plant.OrderTold) {
+		t.Helper()
+		for range 2 {
+			if err := l.Save(t.Context(), []plant.Progress{{Machine: "m", From: minute(since), Since: minute(since), Orders: orders}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	save(0, told(5, "a"), told(10, ""), told(20, "a"), told(30, "b"))
+	want(0, 60, told(5, "a"), told(10, ""), told(20, "a"), told(30, "b"))
+	want(7, 20, told(5, "a"), told(10, ""))
+	want(10, 11, told(10, ""))
+	want(0, 5)
+	save(30, told(40, "c"))
+	want(35, 60, told(20, "a"), told(40, "c"))
+	if span, ok, err := l.OrderTold(t.Context(), "m", "a"); err != nil || !ok || span != (plant.Span{From: minute(5), To: minute(40)}) {
+		t.Errorf("%v %v %v", span, ok, err)
+	}
+	if span, ok, err := l.OrderTold(t.Context(), "m", "c"); err != nil || !ok || span != (plant.Span{From: minute(40), To: 1 << 62}) {
+		t.Errorf("%v %v %v", span, ok, err)
+	}
+	if _, ok, err := l.OrderTold(t.Context(), "n", "a"); err != nil || ok {
+		t.Errorf("another machine's: %v %v", ok, err)
+	}
+	span := plant.Span{From: minute(8), To: minute(20)}
+	if err := l.Rewrite(t.Context(), []plant.Rewrite{{Machine: "m", Span: span, Minutes: span, Orders: []plant.OrderTold{told(8, "d"), told(20, "x")}}}); err != nil {
+		t.Fatal(err)
+	}
+	want(0, 60, told(5, "a"), told(8, "d"), told(20, "a"), told(40, "c"))
+}
+
+// TestOrdersOfBefore: of a ledger that knew no orders, the pieces tell.
+func TestOrdersOfBefore(t *testing.T) {
+	db := &database{path: filepath.Join(t.TempDir(), "ledger.db")}
+	var err error
+	files, _ := fs.Sub(migrations, "migrations/ledger")
+	if db.write, db.read, err = pools(db.path, "full"); err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db.write, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err == nil {
+		_, err = p.UpTo(t.Context(), 11)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, order := range []string{"", "a", "a", "b", "", "c"} {
+		if _, err := db.write.Exec(`INSERT INTO pieces VALUES ('m', ?, '', ?, 1, 0, 0, 0, 0)`, minute(n), order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.close(); err != nil {
+		t.Fatal(err)
+	}
+	past, err := openLedger(t, db.path).Past(t.Context(), "m", plant.Span{From: minute(0), To: minute(60)})
+	want := []plant.OrderTold{{At: minute(1), Order: "a"}, {At: minute(3), Order: "b"}, {At: minute(4)}, {At: minute(5), Order: "c"}}
+	if err != nil || !slices.Equal(past.Orders, want) {
+		t.Errorf("%v, %v, want %v", past.Orders, err, want)
 	}
 }
 

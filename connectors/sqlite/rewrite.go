@@ -21,6 +21,19 @@ func (l *Ledger) Rewrite(ctx context.Context, rewrites []plant.Rewrite) error {
 	})
 }
 
+// OrderTold gives the time from which a machine first told an order until it last
+// told another one in its place; false where it never did. To is beyond all time
+// where it still does.
+func (l *Ledger) OrderTold(ctx context.Context, machine, order string) (span plant.Span, ok bool, err error) {
+	var from, to sql.NullInt64
+	err = l.db.read.QueryRowContext(ctx, `SELECT min(at), max(coalesce((SELECT min(at) FROM orders_told WHERE machine = ?1 AND at > o.at), ?3))
+ FROM orders_told AS o WHERE machine = ?1 AND "order" = ?2`, machine, order, int64(1)<<62).Scan(&from, &to)
+	if err != nil {
+		return span, false, l.db.explain("read the times of order "+order+" from", err)
+	}
+	return plant.Span{From: plant.Time(from.Int64), To: plant.Time(to.Int64)}, from.Valid, nil
+}
+
 func rewrite(ctx context.Context, tx *sql.Tx, w *plant.Rewrite) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM segments WHERE machine = ? AND start >= ? AND start < ?", w.Machine, w.Span.From, w.Span.To); err != nil {
 		return err
@@ -28,5 +41,8 @@ func rewrite(ctx context.Context, tx *sql.Tx, w *plant.Rewrite) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM pieces WHERE machine = ? AND minute >= ? AND minute < ?", w.Machine, w.Minutes.From, w.Minutes.To); err != nil {
 		return err
 	}
-	return insertPast(ctx, tx, w.Machine, w.Segments, w.Pieces)
+	if _, err := tx.ExecContext(ctx, "DELETE FROM orders_told WHERE machine = ? AND at >= ? AND at < ?", w.Machine, w.Minutes.From, w.Minutes.To); err != nil {
+		return err
+	}
+	return insertPast(ctx, tx, w.Machine, plant.Past{Segments: w.Segments, Pieces: w.Pieces, Orders: w.Orders})
 }

@@ -152,6 +152,7 @@ export interface Line {
   shift: ShiftInstance | null;
   product: { id: string; name: Name } | null;
   order: { id: string; product: string; quantity: number } | null;
+  order_source?: 'plc' | 'entered' | ''; // who says so
   good: number;
   reject: number;
   target: number | null;

@@ -119,6 +119,9 @@ export const en = {
   'shift.night': 'night shift',
   'line.bottleneck': 'bottleneck',
   'line.notarget': 'No target can be told: there is no ideal cycle for this product, or no shift runs.',
+  'line.order.plc': 'from the PLC',
+  'line.order.notentered': 'not entered',
+  'line.order.notentered.why': 'The PLC tells an order that nobody entered for this line. Its pieces and time are counted, but its product and quantity are not known. Enter it on the orders page: what was counted before then gets its product too.',
   'line.noorder': 'no order',
   'line.hours': 'Pieces per hour',
   'line.hours.empty': 'No hour of this shift has counts yet.',
@@ -183,6 +186,7 @@ export const en = {
 
   'flag.counter_reset': 'a counter was reset',
   'flag.no_order': 'pieces without an order',
+  'flag.order_not_entered': 'orders that a machine told were not entered',
   'flag.no_ideal_cycle': 'a product has no ideal cycle',
   'flag.beats_ideal_cycle': 'performance above 100 %: an ideal cycle is set too slow',
   'flag.pieces_without_run_time': 'pieces without run time',

@@ -119,6 +119,9 @@ export const zh: Words = {
   'shift.night': '夜班',
   'line.bottleneck': '瓶颈',
   'line.notarget': '无法给出目标：该产品没有理论节拍，或当前没有班次。',
+  'line.order.plc': '来自 PLC',
+  'line.order.notentered': '未录入',
+  'line.order.notentered.why': 'PLC 报出了一个没有人为本产线录入的工单。其件数和时间照常统计，但产品和数量未知。请在工单页面录入：之前统计的件数也会归到该产品。',
   'line.noorder': '无工单',
   'line.hours': '每小时件数',
   'line.hours.empty': '本班尚无计数。',
@@ -183,6 +186,7 @@ export const zh: Words = {
 
   'flag.counter_reset': '计数器曾被复位',
   'flag.no_order': '有件数未归属工单',
+  'flag.order_not_entered': '设备报出的工单未录入',
   'flag.no_ideal_cycle': '有产品没有理论节拍',
   'flag.beats_ideal_cycle': '性能开动率超过 100 %：理论节拍设得过慢',
   'flag.pieces_without_run_time': '有件数但没有运行时间',
