@@ -333,6 +333,10 @@ func (c *committer) smallOnes() []*block {
 		if i < len(c.blocks) && (b.numbers().Last+1 != c.blocks[i].first || c.wide(b, c.blocks[i])) {
 			break
 		}
+		// What is known by its block's key keeps it.
+		if i < len(c.blocks) && len(c.moved) > 0 && b.key-b.first != c.blocks[i].key-c.blocks[i].first {
+			break
+		}
 		i--
 	}
 	return slices.Clone(c.blocks[i:])

@@ -135,6 +135,8 @@ type committer struct {
 	saved    counters
 	savedAt  time.Time
 	dropping bool // caps are exceeded
+
+	savedMoves uint64
 }
 
 func newCommitter(q *buffer) (*committer, error) {
@@ -225,7 +227,7 @@ func (c *committer) write(now time.Time, last bool, report *plant.CountReport) e
 	}
 	ch.counts = c.countsChange(report, nil)
 	if len(ch.remove)+len(ch.put) > 0 || report != nil || unmarked || last && len(ch.counts.told) > 0 || ch.counters.dropped != c.saved.dropped ||
-		ch.counters.next != c.saved.next && (last || now.Sub(c.savedAt) >= stateEvery) {
+		ch.counts.moves != c.savedMoves || ch.counters.next != c.saved.next && (last || now.Sub(c.savedAt) >= stateEvery) {
 		c.setLeaving(m.old, true)
 		err := c.store.apply(ch)
 		if isDamage(err) {
@@ -236,6 +238,7 @@ func (c *committer) write(now time.Time, last bool, report *plant.CountReport) e
 			return fmt.Errorf("commit buffer: %w", err)
 		}
 		c.saved, c.savedAt, c.doomed = ch.counters, now, c.doomed[:0]
+		c.savedMoves = ch.counts.moves
 		c.mu.Lock()
 		c.book.deleted()
 		c.mu.Unlock()

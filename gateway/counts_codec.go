@@ -18,6 +18,7 @@ type countsState struct {
 	rows    []plant.Count
 	gaps    []plant.Gap
 	cuts    map[string]cut
+	placing placingState
 }
 
 func (s *countsState) encode() []byte {
@@ -30,7 +31,7 @@ func (s *countsState) encode() []byte {
 		v = binary.AppendVarint(v, int64(s.cuts[machine].from))
 		v = binary.AppendVarint(v, int64(s.cuts[machine].newest))
 	}
-	return sealed(v)
+	return sealed(s.placing.append(v))
 }
 
 func readCountsState(v []byte) (s countsState, err error) {
@@ -47,6 +48,7 @@ func readCountsState(v []byte) (s countsState, err error) {
 		machine := c.text()
 		s.cuts[machine] = cut{from: plant.Time(c.varint()), newest: plant.Time(c.varint())}
 	}
+	s.placing = readPlacing(&c)
 	return s, c.ended()
 }
 

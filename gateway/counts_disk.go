@@ -19,6 +19,7 @@ type countsChange struct {
 	key    uint64 // of report
 	report []byte // nil: none
 	told   []uint64
+	moves  uint64 // that state knows of
 }
 
 func (c *countsChange) apply(tx *bbolt.Tx) error {
@@ -88,6 +89,7 @@ func (q *buffer) countsNow(counted uint64, lost *losses) []byte {
 		s.rows, s.gaps = append(s.rows, lost.rows...), append(s.gaps, lost.gaps...)
 	}
 	s.rows = merged(s.rows)
+	s.placing = q.placingNow()
 	return s.encode()
 }
 
@@ -99,10 +101,11 @@ func (q *buffer) mark() (next uint64, counts []byte) {
 }
 
 // markSkipped writes a mark where batches were acknowledged before they came to
-// the tail, which has to count them all the same.
+// the tail, which has to count them all the same, and where times moved.
 func (q *buffer) markSkipped() {
 	q.mu.Lock()
-	skipped := q.written < q.pendingFirst
+	skipped := q.written < q.pendingFirst || q.untold
+	q.untold = false
 	q.mu.Unlock()
 	if skipped {
 		next, counts := q.mark()
@@ -139,7 +142,7 @@ func (c *committer) countsChange(report *plant.CountReport, lost *losses) (ch co
 	if lost == nil {
 		k.deleting, ch.told = len(k.told), slices.Clone(k.told)
 	}
-	ch.state = c.countsNow(c.next, lost)
+	ch.state, ch.moves = c.countsNow(c.next, lost), c.moves
 	return ch
 }
 
@@ -222,12 +225,12 @@ func numbered(runs [][]*plant.Batch, n uint64) *plant.Batch {
 
 // recount brings the counts to where the process before left them: as the
 // database or the tail's mark has them, whichever is newer, and the batches
-// that came after it.
-func (q *buffer) recount(records []tailRecord) error {
+// that came after it. It gives how what they counted is placed.
+func (q *buffer) recount(records []tailRecord) (placingState, error) {
 	k := &q.book
 	state, keys, err := q.store.counts()
 	if err != nil && !errors.Is(err, errCodec) {
-		return fmt.Errorf("read counts of buffer %s: %w", q.store.path, err)
+		return placingState{}, fmt.Errorf("read counts of buffer %s: %w", q.store.path, err)
 	}
 	if err != nil {
 		q.log.Error("counts of the buffer cannot be read: readings of the last minutes are in no audit", "error", err)
@@ -243,10 +246,11 @@ func (q *buffer) recount(records []tailRecord) error {
 			c := cursor{b: r.odd}
 			odd[r.number] = readCounts(&c)
 		}
-		if r.counts == nil || r.number <= state.counted {
+		if r.counts == nil || r.number < state.counted {
 			continue
 		}
-		if newer, err := readCountsState(r.counts); err == nil {
+		newer, err := readCountsState(r.counts)
+		if err == nil && (r.number > state.counted || newer.placing.moves > state.placing.moves) {
 			state = newer
 		}
 	}
@@ -271,5 +275,5 @@ func (q *buffer) recount(records []tailRecord) error {
 			k.add(odd[rec.number])
 		}
 	}
-	return nil
+	return state.placing, nil
 }

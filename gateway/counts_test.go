@@ -260,6 +260,8 @@ func FuzzCounts(f *testing.F) {
 	gaps := []plant.Gap{{Span: plant.Span{From: start, To: start + 5}, Readings: 9}}
 	s := countsState{counted: 7, since: start, rows: rows, gaps: gaps, cuts: map[string]cut{"press": {from: start, newest: start + 1}}}
 	f.Add(s.encode())
+	s.placing = placingState{moved: []keptMove{{move{start, -time.Hour}, []plant.Range{{First: 3, Last: 5}, {First: 9, Last: 9}}}}, left: []plant.Range{{First: 4, Last: 4}}}
+	f.Add(s.encode())
 	f.Add(encodeReport(&plant.CountReport{Book: "b", Number: 3, Span: plant.Span{From: start, To: start + 9}, Counts: rows, Gaps: gaps}))
 	f.Fuzz(func(t *testing.T, v []byte) {
 		for _, v := range [][]byte{v, sealed(v)} { // a right checksum too

@@ -77,11 +77,14 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 		q.stored += int64(b.bytes)
 		q.waiting += uint64(b.waiting)
 	}
-	if err := q.recount(records); err != nil {
+	placed, err := q.recount(records)
+	if err != nil {
 		return err
 	}
-	batches, kept := q.readTail(q.disk.pack, records, c.next, next)
+	batches, kept, was := q.readTail(q.disk.pack, records, c.next, next)
+	q.placeAgain(placed, was, next)
 	next += uint64(len(batches))
+	q.pendingFirst = next
 	m := blockMaker{enc: q.disk.enc}
 	for i, b := range batches {
 		m.add(b, kept[i])
@@ -95,7 +98,7 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 	q.blocks = append(q.blocks, ch.put...)
 	ch.counters = counters{next: next, dropped: q.dropped, span: q.span}
 	ch.counts.state = q.countsNow(next, nil)
-	err := q.store.apply(ch)
+	err = q.store.apply(ch)
 	if isDamage(err) {
 		err = q.disk.renew(err, ch)
 	}
@@ -116,10 +119,8 @@ func (q *buffer) takeOver(c counters, records []tailRecord) error {
 }
 
 // readTail gives the batches of records that were not committed, numbered from
-// first on.
-func (q *buffer) readTail(pack *packer, records []tailRecord, committed, first uint64) ([]*plant.Batch, []plant.Time) {
-	var batches []*plant.Batch
-	var kept []plant.Time
+// first on, and which numbers they had.
+func (q *buffer) readTail(pack *packer, records []tailRecord, committed, first uint64) (batches []*plant.Batch, kept []plant.Time, was []uint64) {
 	var r blockReader
 	for _, rec := range records {
 		if rec.block == nil || rec.number < committed {
@@ -139,8 +140,9 @@ func (q *buffer) readTail(pack *packer, records []tailRecord, committed, first u
 		b.Sequence = first + uint64(len(batches))
 		batches = append(batches, b)
 		kept = append(kept, r.info.kept)
+		was = append(was, rec.number)
 	}
-	return batches, kept
+	return batches, kept, was
 }
 
 // close commits what is left, if it can, and lets the folder go. Nobody else

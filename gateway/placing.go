@@ -16,6 +16,9 @@ type placing struct {
 	moved []correction
 	left  seqSet                   // of moved, what is counted under its right time
 	odd   map[uint64][]plant.Count // of what has not left: readings that are no new ones for sure
+
+	untold bool   // the tail does not say yet what moved
+	moves  uint64 // how often something moved
 }
 
 // correction says that the times of some batches were wrong, and by how much.
@@ -70,6 +73,9 @@ func (q *buffer) correct(m move) {
 	c := correction{q.unsentFrom(), q.next, m}
 	if c.first < c.next {
 		q.moved = append(q.moved, c)
+		q.untold, q.moves = true, q.moves+1
+		poke(q.toTail)
+		poke(q.toDisk)
 	}
 	q.book.correct(&c)
 }

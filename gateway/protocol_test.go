@@ -27,6 +27,9 @@ type protocol struct {
 	owner     map[uint64]int64 // value by number in this session
 	stored    map[int64]bool   // values that "history" has and acknowledged or was about to
 	delivered map[int64]bool
+
+	numbers map[int64]uint64        // of values that this session appended
+	moved   map[int64]time.Duration // by how much the time of a value was wrong
 }
 
 func (p *protocol) open() {
@@ -40,22 +43,36 @@ func (p *protocol) open() {
 	p.d = &drainer{publisher: pub, pack: p.c.pack, done: make(chan error, 1), paid: time.Now()}
 	p.owner = map[uint64]int64{}
 	p.delivered = map[int64]bool{}
+	p.numbers = map[int64]uint64{}
 	q.linked(true)
 }
 
 func (p *protocol) append(live bool) {
 	p.q.append(&plant.Batch{Machine: "press", Complete: plant.Span{From: start, To: start},
 		Readings: []plant.Reading{good(p.made, start+plant.Time(p.made)*plant.Millisecond)}}, live)
+	p.numbers[p.made] = p.q.next - 1
 	p.made++
+}
+
+// move puts the clock right: what has not left moves with it.
+func (p *protocol) move(by time.Duration) {
+	from := p.q.unsentFrom()
+	for v, n := range p.numbers {
+		if n >= from {
+			p.moved[v] += by
+		}
+	}
+	p.q.correct(move{by: by})
 }
 
 // receive is history's side: it learns which value has which number.
 func (p *protocol) receive(b *plant.Batch) {
+	b = p.q.place(b)
 	v := b.Readings[0].Value.Integer()
 	if was, known := p.owner[b.Sequence]; known && was != v {
 		p.t.Fatalf("number %d is value %d, and was %d", b.Sequence, v, was)
 	}
-	if len(b.Readings) != 1 || b.Readings[0] != good(v, start+plant.Time(v)*plant.Millisecond) {
+	if len(b.Readings) != 1 || b.Readings[0] != good(v, start.Add(p.moved[v])+plant.Time(v)*plant.Millisecond) || b.Complete.To != start.Add(p.moved[v]) {
 		p.t.Fatalf("batch came as %+v", b)
 	}
 	p.owner[b.Sequence] = v
@@ -185,8 +202,9 @@ func (p *protocol) commit() {
 }
 
 // TestNothingIsLost lets messages and acknowledgements get lost, repeated and
-// out of order, and the process be killed or restarted at any point. In the
-// end history has every reading, and the buffer is empty.
+// out of order, and the process be killed or restarted at any point, and the
+// clock be put right. In the end history has every reading, at the time where it
+// belongs, and the buffer is empty.
 func TestNothingIsLost(t *testing.T) {
 	parent := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
@@ -194,7 +212,7 @@ func TestNothingIsLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &protocol{t: t, parent: parent, folder: folder, cfg: testConfig(folder), stored: map[int64]bool{}}
+		p := &protocol{t: t, parent: parent, folder: folder, cfg: testConfig(folder), stored: map[int64]bool{}, moved: map[int64]time.Duration{}}
 		p.cfg.Delivery.Window = 8
 		p.open()
 		defer func() {
@@ -220,6 +238,9 @@ func TestNothingIsLost(t *testing.T) {
 			"commit":      func(*rapid.T) { p.commit() },
 			"time-out":    func(*rapid.T) { p.q.expire(time.Now().Add(time.Hour), time.Second) },
 			"link":        func(*rapid.T) { p.q.linked(!p.q.online) },
+			"clock put right": func(*rapid.T) {
+				p.move(time.Duration(rapid.IntRange(-9, 9).Draw(t, "by")) * time.Hour)
+			},
 			"stop, start": func(*rapid.T) { p.restart() },
 			"kill -9":     func(*rapid.T) { p.q.flushTail(p.c.enc, nil); p.kill(false) },
 			"power cut":   func(*rapid.T) { p.commit(); p.kill(true) },

@@ -23,11 +23,16 @@ type skewed struct {
 func newSkewed(off time.Duration) *skewed {
 	s := &skewed{origin: time.Now()}
 	s.off.Store(int64(off))
+	s.again()
+	return s
+}
+
+// again begins the clock of the next process.
+func (s *skewed) again() {
 	s.Clock = ClockOf(s.origin, func() (time.Time, time.Duration) {
 		passed := time.Since(s.origin)
 		return s.origin.Round(0).Add(passed + time.Duration(s.off.Load())), passed
 	}, s.synced.Load, quiet())
-	return s
 }
 
 // truth gives the true time at t, which time.Now gave. Between the readings of
@@ -117,6 +122,17 @@ func (l *lab) store(b plant.Batch) {
 	}
 	l.mu.Unlock()
 	l.run.ack(b.Sequence, b.Sequence)
+}
+
+// restart ends the gateway and begins the next process on its folder.
+func (l *lab) restart() {
+	l.t.Helper()
+	if err := l.run.stop(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.clock.again()
+	l.src.clock, l.cfg.Clock = l.clock.Clock, l.clock.Clock
+	l.run = run(l.t, l.cfg, l.wire, press(l.src))
 }
 
 // tell is the twin's word.
@@ -298,6 +314,27 @@ func TestReadingsOfAWrongClockMoveWithIt(t *testing.T) {
 			l.counted()
 		})
 	}
+}
+
+// TestMovesOutliveTheProcess: what a wrong clock stamped is put right as it leaves,
+// also where that is a later process, or a process after that.
+func TestMovesOutliveTheProcess(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, -3*time.Hour, false)
+	l.src.more(t, 20)
+	l.clock.off.Store(0)
+	l.clock.synced.Store(true)
+	l.run.settle()
+	l.src.more(t, 20)
+	for range 2 {
+		l.restart()
+		l.src.more(t, 20)
+	}
+	l.run.AwaitTime()
+	l.link(true)
+	l.tell()
+	l.stored()
+	l.counted()
 }
 
 func TestReadingsOfAClockThatNobodySetsLeaveMarked(t *testing.T) {
