@@ -142,6 +142,7 @@ func (f *fixture) line(seed lineSeed, now plant.Time) plant.LineSnapshot {
 		pieces := now.Sub(start).Seconds() / 1.83
 		l.Shift, l.Product = &shift, &seed.product
 		l.Order = &plant.Order{ID: "4711", Line: seed.id, Product: seed.product.ID, Quantity: 12000, Span: plant.Span{From: start}}
+		l.OrderSource = plant.OrderByPLC
 		l.Good, l.Reject = int64(pieces*seed.pace*0.98), int64(pieces*seed.pace*0.02)
 		l.Target, l.ShiftGoal = ptr(pieces), ptr(7.5*3600/1.83)
 		l.Figures = figures(plant.Span{From: start, To: now}, seed.pace)
@@ -189,7 +190,7 @@ func figures(span plant.Span, pace float64) plant.Figures {
 	return plant.Figures{Span: span, PlannedS: planned, KnownS: known, Coverage: ptr(known / planned), RunS: run,
 		Good: int64(run * p * q / 1.83), Reject: int64(run * p * (1 - q) / 1.83), Total: int64(run * p / 1.83),
 		Availability: &a, Performance: &p, Quality: &q, OEE: &oee, OEELow: ptr(oee * known / planned), OEEHigh: ptr((oee*known + unknown) / planned),
-		TEEP: ptr(oee * 0.9), Provisional: true, Switches: []plant.SwitchesHeld{held}, Stops: 7, SmallStops: 19, Changeovers: 1, Flags: []string{"counter_reset"},
+		TEEP: ptr(oee * 0.9), Provisional: true, Switches: []plant.SwitchesHeld{held}, Stops: 7, SmallStops: 19, Changeovers: 1, Flags: []string{"counter_reset", "order_not_entered"},
 		Losses: plant.Losses{Schedule: 1800, Unknown: unknown, UnplannedStop: known * (1 - a) * 0.8, PlannedStop: known * (1 - a) * 0.2, SmallStop: run * (1 - p) * 0.4,
 			ReducedSpeed: run * (1 - p) * 0.6, ProductionReject: run * p * (1 - q) * 0.8, StartupReject: run * p * (1 - q) * 0.2, Productive: run * p * q,
 			Starved: known * (1 - a) * 0.3, Blocked: known * (1 - a) * 0.1, Changeover: known * (1 - a) * 0.2}}
