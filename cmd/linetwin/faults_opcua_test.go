@@ -23,6 +23,8 @@ type opcuaFront struct {
 	plc   *countingPLC
 	space uint16
 	url   string
+
+	subscribed *subscribedFront // nil: it is polled
 }
 
 // newCountingOPCUA makes a counting PLC that speaks OPC UA.
@@ -72,10 +74,12 @@ func (f *opcuaFront) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Res
 			continue
 		}
 		dv := &ua.DataValue{Status: ua.StatusBadNotReadable}
-		if name, _ := strings.CutPrefix(one.NodeID.StringID(), "value_"); one.AttributeID == ua.AttributeIDValue && !f.plc.rests && !f.plc.gone {
-			i := 0
-			if _, err := fmt.Sscan(strings.TrimPrefix(name, "0"), &i); err == nil {
-				dv = &ua.DataValue{Value: ua.MustVariant(f.plc.shown(n, i)), SourceTimestamp: now, ServerTimestamp: now}
+		if i, ok := f.value(one.NodeID); ok && one.AttributeID == ua.AttributeIDValue && !f.plc.gone {
+			switch {
+			case f.subscribed != nil:
+				dv = f.subscribed.stands(i)
+			case !f.plc.rests:
+				dv = f.shows(n, i, now)
 				asked++
 			}
 		}
@@ -86,6 +90,20 @@ func (f *opcuaFront) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Res
 		f.plc.looks = append(f.plc.looks, look{now, asked})
 	}
 	return res, nil
+}
+
+// value gives which value a node of ours is.
+func (f *opcuaFront) value(node *ua.NodeID) (i int, ok bool) {
+	name, ours := strings.CutPrefix(node.StringID(), "value_")
+	_, err := fmt.Sscan(strings.TrimPrefix(name, "0"), &i)
+	return i, ours && err == nil
+}
+
+// shows gives value i as look n has it.
+func (f *opcuaFront) shows(n uint32, i int, at time.Time) *ua.DataValue {
+	dv := &ua.DataValue{Value: ua.MustVariant(f.plc.shown(n, i)), SourceTimestamp: at, ServerTimestamp: time.Now()}
+	dv.UpdateMask()
+	return dv
 }
 
 // other answers for nodes that are the server's own.

@@ -156,14 +156,22 @@ func unscramble(x uint32) uint32 {
 // whether it still took the answer before. No answer is given to what it may
 // have asked since.
 func (p *countingPLC) readerDied() {
-	if p.opcua != nil {
+	if p.opcua != nil && p.opcua.subscribed == nil {
 		time.Sleep(100 * time.Millisecond) // what was asked before is being answered
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.opcua != nil && p.opcua.subscribed != nil && !p.gone {
+		p.opcua.subscribed.waiting = nil // nobody takes a report any more
+	}
 	p.hangUp()
-	if n := len(p.looks); n > 0 {
+	n := len(p.looks)
+	if n > 0 {
 		p.doubt[uint32(n)] = true
+	}
+	// A report is asked for while the one before is taken.
+	if n > 1 && p.opcua != nil && p.opcua.subscribed != nil {
+		p.doubt[uint32(n-1)] = true
 	}
 }
 
@@ -231,6 +239,9 @@ func (p *countingPLC) settings(every time.Duration) map[string]any {
 	device["signals"] = signals
 	if p.opcua != nil {
 		device["opcua"] = map[string]any{"url": p.opcua.url, "security": "None", "timeout": "10s"}
+		if p.opcua.subscribed != nil {
+			device["opcua"] = map[string]any{"url": p.opcua.url, "security": "None", "timeout": "10s", "mode": "subscribe", "publishing": every.String()}
+		}
 	} else {
 		device["modbus"] = map[string]any{"url": "tcp://" + p.listener.Addr().String(), "timeout": "10s"}
 	}

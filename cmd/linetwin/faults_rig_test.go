@@ -19,7 +19,7 @@ import (
 // faultPlan says what a rig is made of.
 type faultPlan struct {
 	gateways, devices, values int
-	opcua                     bool // the last device of each gateway speaks OPC UA
+	opcua                     bool // the last device of each gateway speaks OPC UA, that of every second one by subscription
 	every                     time.Duration
 	noise                     bool
 	keepAlive                 time.Duration  // of MQTT; 0: as shipped
@@ -88,6 +88,10 @@ func newFaultRig(t *testing.T, influx *historytest.Influxd, plan faultPlan, rand
 		}
 		for j := range plan.devices {
 			name := fmt.Sprintf("m-%d-%d", i+1, j+1)
+			if plan.opcua && j == plan.devices-1 && i%2 == 1 {
+				g.plcs = append(g.plcs, newSubscribedOPCUA(t, name, plan.values, plan.every))
+				continue
+			}
 			if plan.opcua && j == plan.devices-1 {
 				g.plcs = append(g.plcs, newCountingOPCUA(t, name, plan.values))
 				continue

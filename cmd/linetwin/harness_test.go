@@ -315,7 +315,8 @@ func (f *factory) configure() {
 	}
 	t := demo.Twin
 	t["broker"] = map[string]any{"brokers": []string{"tcp://" + f.brokerAt}}
-	t["history"] = map[string]any{"influxdb": map[string]any{"url": f.influx.URL, "database": database, "quarantine": filepath.Join(f.dir, "quarantine.db")}}
+	t["history"] = map[string]any{"influxdb": map[string]any{"url": f.influx.URL, "database": database, "quarantine": filepath.Join(f.dir, "quarantine.db"),
+		"hours_max_age": "876000h"}} // minutes and hours have retention policies of their own
 	t["ledger"] = map[string]any{"sqlite": filepath.Join(f.dir, "ledger.db")}
 	t["web"] = map[string]any{"listen": strings.TrimPrefix(f.api, "http://")}
 	zone, err := time.LoadLocation("Asia/Shanghai")

@@ -149,6 +149,18 @@ func (d *due) giveBack(hours map[hourOf]int64) {
 	}
 }
 
+// before gives how many hours are due that begin before a time.
+func (d *due) before(at plant.Time) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for one := range d.waiting {
+		if one.hour < at {
+			n++
+		}
+	}
+	return n
+}
+
 // recall reads which hours an earlier process left due.
 func (h *History) recall(ctx context.Context) error {
 	written, done := map[hourOf]int64{}, map[hourOf]int64{}

@@ -9,6 +9,10 @@ import (
 	"linetwin/plant"
 )
 
+// fillAhead is how many hours of machines may be due of what fill went through:
+// what is new waits no longer than these take.
+const fillAhead = 2000
+
 // fill brings to the buckets of minutes and hours what was stored before there
 // were any, a day at a time, the oldest first, and tells whether there is more:
 // the figures of lines, and hours of readings, which it marks as due. How
@@ -24,7 +28,7 @@ func (h *History) fill(ctx context.Context, now plant.Time) (more bool, err erro
 			return false, err
 		}
 	}
-	if l.filled >= until {
+	if l.filled >= until || h.due.before(l.filled) >= fillAhead {
 		return false, nil
 	}
 	first, err := h.firstStored(ctx, l.filled, until)
@@ -192,13 +196,11 @@ func (h *History) summedUp(before plant.Time) bool {
 	if until := plant.Time(h.marked.Load()); until == 0 || h.lifetimes.filled < until {
 		return false
 	}
+	if h.due.before(before) > 0 {
+		return false
+	}
 	h.due.mu.Lock()
 	defer h.due.mu.Unlock()
-	for at := range h.due.waiting {
-		if at.hour < before {
-			return false
-		}
-	}
 	return !h.due.unsure
 }
 

@@ -207,6 +207,26 @@ func lifetimesSet(t *testing.T, d *historytest.Influxd) {
 	}
 }
 
+// removed: buckets of minutes and hours that somebody removed are made again.
+func removed(t *testing.T, d *historytest.Influxd) {
+	d.CreateDatabase(t, "removed")
+	h, _ := opened(t, Config{URL: d.URL, Database: "removed", User: "root", Password: "root", HoursMaxAge: 9600 * time.Hour})
+	if err := h.Write(t.Context(), readings(1)); err != nil {
+		t.Fatal(err)
+	}
+	d.Query(t, "", `DROP RETENTION POLICY "hours" ON "removed"`)
+	later := shift("m", plant.At(time.Now()).Floor(time.Hour), time.Minute) // of another hour, which is to be noted
+	if err := h.Write(t.Context(), []*plant.Batch{later}); err == nil {
+		t.Error("written without a note of it")
+	}
+	if err := h.Write(t.Context(), []*plant.Batch{later}); err != nil {
+		t.Error(err)
+	}
+	if got := policiesOf(t, d, "removed"); got != "autogen for ever, minutes for ever, hours 9600h" {
+		t.Error(got)
+	}
+}
+
 // rights: what a user may not do is said, with what to do, and nothing is written
 // before it is done.
 func rights(t *testing.T, d *historytest.Influxd) {

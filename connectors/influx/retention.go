@@ -35,6 +35,9 @@ func (h *History) CountedFrom(ctx context.Context, _ string) (plant.Time, error)
 			return 0, nil
 		}
 		longest = max(longest, kept.age)
+		if !h.apart() {
+			break
+		}
 	}
 	return plant.At(time.Now()).Add(-longest), nil
 }

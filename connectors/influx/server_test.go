@@ -37,7 +37,7 @@ func TestOnARealServer(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		test func(t *testing.T, d *historytest.Influxd)
-	}{{"aggregates", aggregates}, {"retention", retention}, {"lifetimes", lifetimesSet}, {"rights", rights}, {"ping", ping}, {"injection", injection}, {"by hand", byHand}, {"figures", figures}, {"dashboard", dashboard}, {"outage", outage}} {
+	}{{"aggregates", aggregates}, {"retention", retention}, {"lifetimes", lifetimesSet}, {"rights", rights}, {"removed", removed}, {"ping", ping}, {"injection", injection}, {"by hand", byHand}, {"figures", figures}, {"dashboard", dashboard}, {"outage", outage}} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, d) })
 	}
 }

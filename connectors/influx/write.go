@@ -204,7 +204,14 @@ func (h *History) sendAll(ctx context.Context, q *request, items []item) error {
 func (h *History) post(ctx context.Context, bucket, body string) error {
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
-	return h.writers[bucket].WriteRecord(ctx, body)
+	err := h.writers[bucket].WriteRecord(ctx, body)
+	var answer *wire.Error
+	if bucket != h.bucket && errors.As(err, &answer) && missing(&Error{Status: answer.StatusCode, Message: said(answer)}) {
+		h.lifetimes.setting.Lock()
+		h.lifetimes.there = false // the next write makes it again
+		h.lifetimes.setting.Unlock()
+	}
+	return err
 }
 
 // refuses tells whether an answer is about what was written, so that parts of
