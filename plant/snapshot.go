@@ -54,6 +54,7 @@ type LineSnapshot struct {
 	Through     Time              `json:"through"`      // data is complete up to here
 	DataAgeMs   *int64            `json:"data_age_ms"`  // the twin's clock minus Through; null before the first data
 	Alerts      int               `json:"alerts"`
+	Restatings  int64             `json:"restatings"` // how often figures of the past changed since the twin started: who shows them asks again
 }
 
 // Who says on which order a line works.

@@ -30,6 +30,7 @@ type line struct {
 	recheck   plant.Time               // from when on figures changed since they were published; 0: nowhere
 	why       string                   // what changed them; someone's words before late data
 	unsettled plant.Time               // when late data was last on its way
+	restates  int64                    // how often figures of the past changed
 	version   uint64                   // raised with each change that can be seen
 	sent      uint64                   // version that browsers have
 }

@@ -29,6 +29,7 @@ const whileAway = "late data, or other settings, while the twin was away"
 
 // restated notes that figures from a time on may have changed, and why.
 func (l *line) restated(from plant.Time, why string) {
+	l.restates, l.version = l.restates+1, l.version+1
 	l.recopy.Add(plant.Span{From: max(from, 1), To: forever})
 	if l.recheck == 0 || from < l.recheck {
 		l.recheck = max(from, 1)
@@ -143,6 +144,9 @@ func (l *line) publish(now plant.Time) []plant.Result {
 			l.published[start] = p
 			raised = append(raised, plant.Result{Revision: plant.Revision{Line: l.cfg.ID, Shift: start, Number: p.revision, At: now, Reason: why}})
 		}
+	}
+	if len(raised) > 0 {
+		l.restates, l.version = l.restates+1, l.version+1
 	}
 	return raised
 }

@@ -178,6 +178,7 @@ func (t *Twin) lineLocked(l *line, now plant.Time) plant.LineSnapshot {
 		age = max(0, age)
 		s.DataAgeMs = &age
 	}
+	s.Restatings = l.restates
 	s.Product = t.productByID(l.product(now))
 	s.Order, s.OrderSource = l.orderNow(now)
 	ideal, ok := l.pace(now)

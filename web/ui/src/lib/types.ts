@@ -152,6 +152,7 @@ export interface Line {
   shift: ShiftInstance | null;
   product: { id: string; name: Name } | null;
   order: { id: string; product: string; quantity: number } | null;
+  restatings?: number; // raised when figures of the past changed
   order_source?: 'plc' | 'entered' | ''; // who says so
   good: number;
   reject: number;
