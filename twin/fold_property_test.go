@@ -48,7 +48,7 @@ func anyEvents(t *rapid.T) []Event {
 	for range rapid.IntRange(0, 60).Draw(t, "events") {
 		at = at.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 700, 1700, 9000, 70000}).Draw(t, "ms")) * time.Millisecond)
 		signal := rapid.SampledFrom([]string{"good", "reject", "total"}).Draw(t, "signal")
-		switch rapid.IntRange(0, 11).Draw(t, "kind") {
+		switch rapid.IntRange(0, 12).Draw(t, "kind") {
 		case 0, 1, 2:
 			s.state(at, rapid.SampledFrom([]string{"run", "stop", "held", "starved", "change", "clean", "9"}).Draw(t, "state"))
 		case 3, 4, 5:
@@ -66,6 +66,8 @@ func anyEvents(t *rapid.T) []Event {
 		case 10:
 			s.read(at, "product", plant.Text(rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "product")))
 		case 11:
+			s.read(at, "order", plant.Text(rapid.SampledFrom([]string{"", "0", "o1", "o2"}).Draw(t, "told")))
+		case 12:
 			s.events = append(s.events, Event{Time: at, Kind: EventOrder, Order: rapid.SampledFrom([]string{"", "o1"}).Draw(t, "order")})
 		}
 	}
@@ -145,6 +147,9 @@ func TestFoldInPieces(t *testing.T) {
 		}
 		if a, b := merged(whole.Pieces), merged(parts.Pieces); !reflect.DeepEqual(a, b) {
 			t.Fatalf("pieces differ\n%+v\n%+v", a, b)
+		}
+		if !slices.Equal(whole.Orders, parts.Orders) {
+			t.Fatalf("orders differ\n%v\n%v", whole.Orders, parts.Orders)
 		}
 	})
 }

@@ -152,8 +152,16 @@ type splitting struct {
 	view  lineView
 	necks []*machine // whose time it is, as in view
 	of    []*machine // whose failures and pieces belong to it
+	parts []plannedPart
 	end   plant.Time
 	all   []counted
+}
+
+// plannedPart is a part of a span in which the line's switches do not change,
+// with its shifts.
+type plannedPart struct {
+	ruled
+	shifts []plant.ShiftInstance
 }
 
 func (l *line) madeApart(from source, s madeSplit, end plant.Time) []counted {
@@ -168,6 +176,9 @@ func (l *line) madeApart(from source, s madeSplit, end plant.Time) []counted {
 			}}
 	} else {
 		p.view = l.view(from, s.span)
+	}
+	for _, part := range l.ruledParts(s.span) {
+		p.parts = append(p.parts, plannedPart{part, l.plannedShifts(from, part.Span, part.noOrder)})
 	}
 	p.times()
 	if s.machine != nil {
@@ -225,10 +236,10 @@ func (p *splitting) grouped(pieces []plant.Pieces) (order []string, groups map[s
 
 // count sums pieces: the good ones, the rejects or both.
 func (p *splitting) count(pieces []plant.Pieces, good, reject bool) (w plant.Window) {
-	for _, part := range p.line.ruledParts(p.span) {
+	for _, part := range p.parts {
 		part.Ideal, part.IdealOf = p.line.ideals[0], p.view.idealOf
 		t := tallying{r: part.TallyRules, window: plant.Window{Span: part.Span}}
-		t.pieces(part.Span, pieces, p.line.plannedShifts(p.from, part.Span, part.noOrder), good, reject)
+		t.pieces(part.Span, pieces, part.shifts, good, reject)
 		w.Add(t.window)
 	}
 	return w

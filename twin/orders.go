@@ -61,7 +61,7 @@ func (l *line) worked(from source, tellers []*machine, span plant.Span) []worked
 		}
 	}
 	for _, m := range tellers {
-		all := from(m, span).Orders
+		all := from(m, plant.Span{}).Orders
 		told = append(told, all)
 		i := sort.Search(len(all), func(i int) bool { return all[i].At > span.From })
 		for ; i < len(all) && all[i].At < span.To; i++ {

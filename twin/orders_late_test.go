@@ -1,6 +1,7 @@
 package twin_test
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -113,4 +114,23 @@ func TestOrderToldOlder(t *testing.T) {
 	if effects := a.must(a.span, true); len(effects) != 0 {
 		t.Errorf("made anew from history %s is %+v, published is %+v", effects[0].Shift, effects[0].After, effects[0].Before)
 	}
+	before := a.byOrder()
+	a.must(a.span, false) // rewrites what the ledger has of the day
+	if after := a.byOrder(); len(before) != 3 || !reflect.DeepEqual(after, before) {
+		t.Errorf("by order, made anew: %v, were %v", after, before)
+	}
+}
+
+// byOrder gives the planned time and the pieces of each order of the day.
+func (a *aged) byOrder() map[string][2]float64 {
+	a.t.Helper()
+	fs, err := a.twin.Figures(a.t.Context(), "line", a.span, "order")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	all := map[string][2]float64{}
+	for _, f := range fs {
+		all[f.Order] = [2]float64{f.PlannedS, float64(f.Total)}
+	}
+	return all
 }

@@ -218,3 +218,24 @@ func TestOrdersRewritten(t *testing.T) {
 		}
 	}
 }
+
+// TestOrdersBefore: a checkpoint knows the order of then, also where the ledger
+// has none, as one of an older version.
+func TestOrdersBefore(t *testing.T) {
+	at := func(n int) plant.Time { return foldAt(time.Duration(n) * time.Minute) }
+	a, b := plant.OrderTold{At: at(1), Order: "a"}, plant.OrderTold{At: at(5), Order: "b"}
+	for _, c := range []struct {
+		told []plant.OrderTold
+		cp   Checkpoint
+		want []plant.OrderTold
+	}{
+		{nil, Checkpoint{Through: at(3)}, nil},
+		{nil, Checkpoint{Through: at(3), OrderSignal: "a"}, []plant.OrderTold{{At: at(3), Order: "a"}}},
+		{[]plant.OrderTold{a, b}, Checkpoint{Through: at(5), OrderSignal: "a"}, []plant.OrderTold{a}},
+		{[]plant.OrderTold{a, b}, Checkpoint{Through: at(6)}, []plant.OrderTold{a, b, {At: at(6)}}},
+	} {
+		if got := ordersBefore(c.told, &c.cp); !slices.Equal(got, c.want) {
+			t.Errorf("%v before %+v: %v, want %v", c.told, c.cp, got, c.want)
+		}
+	}
+}

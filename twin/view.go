@@ -84,7 +84,8 @@ func (l *line) known(now plant.Time, late time.Duration) plant.Time {
 }
 
 // source gives what is known of a machine in a span, with what people said laid
-// over it (amended), but for live.
+// over it (amended), but for live. The orders are all that it knows, whatever the
+// span.
 type source func(m *machine, span plant.Span) plant.Past
 
 // live is the source of what is in memory; the twin's lock must be held.

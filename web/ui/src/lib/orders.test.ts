@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { made, minute, orders } from './orders';
-import type { Entry, Figures, Order } from './types';
+import { made, minute, notEntered, orders, tellsOrders } from './orders';
+import type { Entry, Figures, Line, Order } from './types';
 
 const at = (min: number) => new Date(min * 60_000).toISOString();
 const order = (id: string, from: number | null, to: number | null): Order => ({ id, line: 'l', product: 'p', quantity: 5, due: null, from: from == null ? null : at(from), to: to == null ? null : at(to) });
@@ -20,6 +20,12 @@ describe('orders', () => {
   test('have what was made of them in all windows', () => {
     const window = (o: string | undefined, good: number, reject: number) => ({ order: o, good, reject }) as Figures;
     expect(made([window('a', 5, 1), window(undefined, 7, 0), window('a', 2, 0)])).toEqual(new Map([['a', { good: 7, reject: 1 }]]));
+  });
+  test('that a machine told and nobody entered are those with the flag', () => {
+    const window = (o: string | undefined, flags: string[] | null) => ({ order: o, good: 5, reject: 1, flags }) as Figures;
+    expect(notEntered('l', [window('a', ['order_not_entered']), window('b', null), window(undefined, ['order_not_entered', 'no_order'])])).toEqual([{ id: 'a', line: 'l', good: 5, reject: 1 }]);
+    const line = (order_source: string, flags: string[] | null) => ({ order_source, figures: { flags } }) as Line;
+    expect([line('plc', null), line('entered', ['order_not_entered']), line('', ['no_order']), line('', null)].map(tellsOrders)).toEqual([true, true, false, false]);
   });
   test('begin with a whole minute', () => expect(minute(90_500)).toBe(at(1)));
 });

@@ -1,6 +1,6 @@
 import { ms } from './format';
 import { standing } from './saying';
-import type { Entry, Figures, Order } from './types';
+import type { Entry, Figures, Line, Order } from './types';
 
 export type OrderState = 'running' | 'planned' | 'done';
 
@@ -41,6 +41,24 @@ export function made(windows: Figures[]): Map<string, { good: number; reject: nu
     sums.set(w.order, { good: s.good + w.good, reject: s.reject + w.reject });
   }
   return sums;
+}
+
+/** An order that a machine told and that nobody entered for the line. */
+export interface Told {
+  id: string;
+  line: string;
+  good: number;
+  reject: number;
+}
+
+/** The orders of a line's windows by order that nobody entered. */
+export function notEntered(line: string, windows: Figures[]): Told[] {
+  return windows.flatMap((w) => (w.order && w.flags?.includes('order_not_entered') ? [{ id: w.order, line, good: w.good, reject: w.reject }] : []));
+}
+
+/** Whether a line's machines tell orders, as far as can be seen now. */
+export function tellsOrders(l: Line): boolean {
+  return l.order_source === 'plc' || (l.figures.flags?.includes('order_not_entered') ?? false);
 }
 
 /** An instant down to its whole minute, as orders take it. */
