@@ -163,7 +163,7 @@ func BenchmarkMemory(b *testing.B) {
 		for t.History().Live.Waiting > 0 {
 			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(3 * time.Second) // the ledger takes what waits for it
+		time.Sleep(15 * time.Second) // the ledger takes what waits for it
 		held[i] = heap() - before
 		runtime.KeepAlive(t)
 	}

@@ -110,6 +110,11 @@ func benchHistory(b *testing.B, h *sqlite.History, days int) (readings int) {
 		if err := h.Write(context.Background(), batches); err != nil {
 			b.Fatal(err)
 		}
+		if hour%12 == 0 { // as the store does by itself while it runs
+			if _, err := h.Seal(context.Background(), from); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 	return readings
 }

@@ -16,6 +16,9 @@ const (
 	checkpointLive = 5 * time.Minute // at the live end
 )
 
+// pendingKept is for how many events a track keeps room.
+const pendingKept = 1024
+
 // track carries one machine's fold through time: it takes batches in any
 // order, folds what goes on from where it is, and remembers from when on the
 // rest must be folded again. It is plain state, without locks or clock.
@@ -166,6 +169,9 @@ func (k *track) fold(n int, through plant.Time) {
 	k.eventful = k.eventful || n > 0
 	k.model.Fold(&k.cp, k.pending[:n], through, out)
 	k.pending = append(k.pending[:0], k.pending[n:]...)
+	if cap(k.pending) > pendingKept && len(k.pending) < pendingKept/2 {
+		k.pending = slices.Clone(k.pending) // days were folded again: that much room is not needed again
+	}
 	k.past.Segments = append(k.past.Segments, out.Segments...)
 	for _, p := range out.Pieces {
 		k.addPieces(p)
