@@ -141,6 +141,21 @@ func TestPlantsCases(t *testing.T) {
 			w.store(9)
 			w.start(&d.cfg)
 		}},
+		{"late data that nobody claims is in history as the twin ends", casePlant(t,
+			looked(caseAt(8, 1, 0), caseAt(8, 1, 0), stateIs(6), goodIs(0)),
+			looked(caseAt(9, 0, 0), caseAt(9, 0, 0), stateIs(6), goodIs(5)),
+			looked(caseAt(9, 30, 0), caseAt(9, 30, 0), stateIs(6), goodIs(50)),
+			looked(caseAt(9, 30, 0), caseAt(10, 0, 0), goodIs(60)),
+		), func(w *world, d *drawn) {
+			for _, n := range []int{1, 2, 3} {
+				w.deliver(d.batches[n])
+			}
+			w.twin.flush(t.Context())
+			w.deliver(d.batches[0])
+			w.store(9)
+			w.twin.flush(t.Context())
+			w.start(&d.cfg)
+		}},
 		{"a look at a checkpoint, with nobody there before it and after it", counting(casePlant(t,
 			looked(caseAt(7, 51, 1), caseAt(7, 51, 1), stateIs(6), goodIs(65535), totalIs(65535)),
 			looked(caseAt(7, 55, 0), caseAt(7, 55, 0), stateIs(6), goodIs(65530), totalIs(65530)),

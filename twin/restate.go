@@ -81,6 +81,10 @@ func (t *Twin) loadMachine(ctx, brief context.Context, m *machine) error {
 	if err != nil {
 		return fmt.Errorf("past of %s: %w", m.cfg.ID, err)
 	}
+	late, err := t.loadLate(ctx, m.cfg.ID)
+	if err != nil {
+		return err
+	}
 	last := mark{at, raw}
 	if _, err := last.checkpoint(); err != nil {
 		t.log.Warn("checkpoint not understood; all in memory is folded again", "machine", m.cfg.ID, "error", err)
@@ -89,7 +93,7 @@ func (t *Twin) loadMachine(ctx, brief context.Context, m *machine) error {
 	filled, isFilled := t.filled(brief, m, past, last)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m.loaded = true
+	m.loaded, m.late = true, late
 	if raw == nil {
 		// Less than an hour was ever folded, or the ledger is new: history tells.
 		m.track.markDirty(now.Add(-memory))
@@ -107,6 +111,10 @@ func (t *Twin) loadMachine(ctx, brief context.Context, m *machine) error {
 	if isFilled {
 		k.markDirty(filled)
 	}
+	if late != 0 {
+		k.markDirty(late)
+	}
+	m.saved = at
 	k.every = checkpointLive
 	m.track = k
 	return nil
@@ -386,6 +394,9 @@ func (t *Twin) flush(ctx context.Context) {
 			t.notice("ledger", err.Error())
 		}
 	}
+	if err := t.forgetLates(ctx); err != nil {
+		t.notice("ledger", err.Error())
+	}
 	t.pending.flush(ctx, t.opts.Ledger, func(err error) { t.notice("ledger", err.Error()) })
 	t.checkTypes(ctx)
 	t.saveIdentities(ctx)
@@ -415,6 +426,7 @@ func (t *Twin) flushMachine(ctx context.Context, m *machine) error {
 			if i == 0 || now[i].Since < m.savingSince {
 				m.savingSince = now[i].Since
 			}
+			m.saved = max(m.saved, now[i].At)
 		}
 		t.mu.Unlock()
 		if n == 0 {
@@ -424,6 +436,8 @@ func (t *Twin) flushMachine(ctx context.Context, m *machine) error {
 		t.mu.Lock()
 		if m.saving = false; err != nil {
 			m.track.outbox = append(now, m.track.outbox...)
+		} else {
+			m.saved = now[n-1].At
 		}
 		t.mu.Unlock()
 		if err != nil {

@@ -152,8 +152,8 @@ func (t *Twin) Batch(b *plant.Batch) {
 	if t.untimed(b) {
 		misplaced(b, now)
 	}
+	t.mu.Lock()   // before it is queued: whoever finds it there, finds it applied
 	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
-	t.mu.Lock()
 	g := t.gatewayLocked(b.Area, b.Gateway)
 	g.got(b, now)
 	if g.live.Foreign {
