@@ -93,6 +93,7 @@ type session struct {
 	id      string
 	stored  plant.Spans // sequence numbers, as [n, n+1)
 	held    plant.Spans // those that are stored or wait here
+	came    plant.Spans // those that came, also when there was no room for them
 	owed    bool        // is in historian.owed
 }
 
@@ -118,6 +119,7 @@ func (h *historian) begin(gateway gatewayKey, id string, first uint64) {
 	below := plant.Span{From: 0, To: plant.Time(first)}
 	s.stored.Add(below)
 	s.held.Add(below)
+	s.came.Add(below)
 }
 
 // resume makes a session the gateway's, one that is remembered or a new one.
@@ -176,6 +178,20 @@ func (h *historian) drop(b *plant.Batch) {
 	if b.Drop() && h.recycler != nil {
 		h.recycler.Recycle(b)
 	}
+}
+
+// isNew tells whether a batch is known to be no repeat: its number did not come
+// before.
+func (h *historian) isNew(b *plant.Batch) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.sessions[gatewayKey{b.Area, b.Gateway}]
+	number := plant.Span{From: plant.Time(b.Sequence), To: plant.Time(b.Sequence) + 1}
+	if b.Sequence == 0 || s == nil || s.came.Covers(number) {
+		return false
+	}
+	s.came.Add(number)
+	return true
 }
 
 // signal wakes who waits at a channel of one place.

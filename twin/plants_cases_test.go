@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -262,5 +263,27 @@ func TestPlantsAbsurd(t *testing.T) {
 	}
 	if w[2].Reject != 1<<40+3 || w[2].Flags&plant.FlagNoIdeal == 0 {
 		t.Errorf("the machine: %+v; want as many as it told", w[2])
+	}
+}
+
+// TestPlantsCalendarAnew: a shift that a new calendar ended stays ended in every
+// window.
+func TestPlantsCalendarAnew(t *testing.T) {
+	d := casePlant(t, looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)))
+	w := d.straight(t)
+	c := plant.Calendar{Zone: "UTC", Shifts: []plant.Shift{{Name: "brief", Start: "08:00", Length: time.Hour}}}
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Kind: plant.EntryCalendar, Key: "c", From: caseAt(7, 0, 0), Value: text}); err != nil {
+		t.Fatal(err)
+	}
+	var sum float64
+	for _, f := range w.figures("line", d.span, "hour") {
+		sum += f.PlannedS
+	}
+	if whole := w.figures("line", d.span, "")[0].PlannedS; whole != 3*3600 || sum != whole {
+		t.Errorf("planned %v s, its hours %v s; want 3 h: from 6:00 to 8:00 by the old one, to 9:00 by the new one", whole, sum)
 	}
 }

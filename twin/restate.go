@@ -233,7 +233,7 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 		return fmt.Errorf("fold %s again from %s: %w", m.cfg.ID, dirty, err)
 	}
 	for _, b := range tail {
-		fresh.apply(b.readings, b.claim)
+		fresh.apply(b.readings, b.claim, b.isNew)
 	}
 	fresh.model = m.track.model
 	// What came in late before the base while the base was looked for is not in
@@ -349,14 +349,14 @@ func feed(k *track, m *machine, rec plant.Record, waiting []*plant.Batch, span p
 	})
 	for _, c := range claims {
 		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time >= c.To })
-		k.apply(readings[:n], plant.Span{From: c.From, To: c.To - 1})
+		k.apply(readings[:n], plant.Span{From: c.From, To: c.To - 1}, false)
 		readings = readings[n:]
 	}
 	// Beyond every claim somebody looked at least at the times of the readings.
 	for len(readings) > 0 {
 		at := readings[0].Time
 		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time > at })
-		k.apply(readings[:n], plant.Span{From: at, To: at})
+		k.apply(readings[:n], plant.Span{From: at, To: at}, false)
 		readings = readings[n:]
 	}
 }

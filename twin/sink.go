@@ -162,7 +162,7 @@ func (t *Twin) Batch(b *plant.Batch) {
 	t.toldLocked(b, now)
 	alerts := t.signalsLocked(b, now)
 	if m := t.machines[b.Machine]; m != nil {
-		if why := m.take(b, now); why != "" {
+		if why := m.take(b, now, t.hist.isNew(b)); why != "" {
 			t.noticeLocked("clock", "gateway "+b.Gateway+": "+why)
 		}
 	}
@@ -244,8 +244,8 @@ func (m *machine) folds(i int, signal string) bool {
 
 // take brings a batch to the machine's track. What it leaves to history alone,
 // because no figure can hold it, it names: data from before all that can be
-// folded again, and data from the future.
-func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
+// folded again, and data from the future. isNew: it is no repeat.
+func (m *machine) take(b *plant.Batch, now plant.Time, isNew bool) (left string) {
 	if !b.Historical || m.gateway == "" { // a backlog may be of a gateway that had it before
 		m.gateway = b.Gateway
 	}
@@ -284,9 +284,9 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 		return left
 	}
 	if m.folding {
-		m.tail = append(m.tail, tailed{slices.Clone(readings), claim})
+		m.tail = append(m.tail, tailed{slices.Clone(readings), claim, isNew})
 	}
-	if m.track.apply(readings, claim) {
+	if m.track.apply(readings, claim, isNew) {
 		m.line.version++
 	}
 	return left

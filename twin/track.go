@@ -51,8 +51,12 @@ type mark struct {
 // apply takes a batch's readings of role signals (in order of time) and its
 // claim. It tells whether anything that can be seen changed. A reading from
 // before the claim, of which nobody knows what was around it, tells of its own
-// instant.
-func (k *track) apply(readings []plant.Reading, claim plant.Span) (changed bool) {
+// instant. A batch that says nothing of a time that is not known already is a
+// repeat, unless it isNew: then a clock that was set back has read it.
+func (k *track) apply(readings []plant.Reading, claim plant.Span, isNew bool) (changed bool) {
+	if isNew && len(readings) > 0 && readings[0].Time < k.cp.Through {
+		k.markDirty(readings[0].Time)
+	}
 	for len(readings) > 0 && k.head < readings[0].Time && readings[0].Time < claim.From {
 		at := readings[0].Time
 		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time > at })
