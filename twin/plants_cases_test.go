@@ -142,6 +142,17 @@ func TestPlantsCases(t *testing.T) {
 			w.store(9)
 			w.start(&d.cfg)
 		}},
+		{"a clock that was set back tells of a time once more", casePlant(t,
+			looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+			looked(caseAt(8, 0, 0), caseAt(8, 10, 0), goodIs(5)),
+			looked(caseAt(8, 5, 1), caseAt(8, 5, 1), stateIs(2), goodIs(7)),
+			looked(caseAt(8, 5, 1), caseAt(8, 6, 0), goodIs(9)),
+		), func(w *world, d *drawn) {
+			for _, b := range d.batches {
+				w.deliver(b)
+				w.settle()
+			}
+		}},
 		{"late data that nobody claims is in history as the twin ends", casePlant(t,
 			looked(caseAt(8, 1, 0), caseAt(8, 1, 0), stateIs(6), goodIs(0)),
 			looked(caseAt(9, 0, 0), caseAt(9, 0, 0), stateIs(6), goodIs(5)),

@@ -174,6 +174,7 @@ func (s *speaking) look(t *rapid.T) {
 		s.before = s.at
 		s.send(s.all(t))
 	case "behind": // it was set back for good: the gateway tells of a time once more
+		s.send(nil) // of what was said ahead, too
 		s.at = max(s.at.Add(-anyOf(t, "back", 30*time.Second, 10*time.Minute)), s.d.span.From)
 		for s.used[s.at] {
 			s.at += plant.Millisecond
