@@ -93,7 +93,7 @@ type session struct {
 	id      string
 	stored  plant.Spans // sequence numbers, as [n, n+1)
 	held    plant.Spans // those that are stored or wait here
-	came    plant.Spans // those that came, also when there was no room for them
+	refused plant.Spans // those that came when there was no room for them
 	owed    bool        // is in historian.owed
 }
 
@@ -119,7 +119,6 @@ func (h *historian) begin(gateway gatewayKey, id string, first uint64) {
 	below := plant.Span{From: 0, To: plant.Time(first)}
 	s.stored.Add(below)
 	s.held.Add(below)
-	s.came.Add(below)
 }
 
 // resume makes a session the gateway's, one that is remembered or a new one.
@@ -164,6 +163,9 @@ func (h *historian) add(b *plant.Batch) bool {
 	}
 	if !l.push(q) {
 		h.counts.Refused++
+		if q.session != nil {
+			q.session.refused.Add(number)
+		}
 		return false
 	}
 	b.Hold()
@@ -187,11 +189,7 @@ func (h *historian) isNew(b *plant.Batch) bool {
 	defer h.mu.Unlock()
 	s := h.sessions[gatewayKey{b.Area, b.Gateway}]
 	number := plant.Span{From: plant.Time(b.Sequence), To: plant.Time(b.Sequence) + 1}
-	if b.Sequence == 0 || s == nil || s.came.Covers(number) {
-		return false
-	}
-	s.came.Add(number)
-	return true
+	return b.Sequence != 0 && s != nil && !s.held.Covers(number) && !s.refused.Covers(number)
 }
 
 // signal wakes who waits at a channel of one place.

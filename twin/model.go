@@ -64,7 +64,7 @@ type machine struct {
 type tailed struct {
 	readings []plant.Reading
 	claim    plant.Span
-	isNew    bool
+	late     bool // it is no repeat
 }
 
 func newLine(cfg *Config, area string, lc *LineConfig, said *atomic.Pointer[book]) (*line, error) {

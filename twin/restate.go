@@ -233,7 +233,7 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 		return fmt.Errorf("fold %s again from %s: %w", m.cfg.ID, dirty, err)
 	}
 	for _, b := range tail {
-		fresh.apply(b.readings, b.claim, b.isNew)
+		fresh.apply(b.readings, b.claim, b.late)
 	}
 	fresh.model = m.track.model
 	// What came in late before the base while the base was looked for is not in

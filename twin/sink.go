@@ -146,13 +146,15 @@ func (t *Twin) Batch(b *plant.Batch) {
 	defer t.hist.drop(b)
 	now := t.now()
 	b.Site = t.cfg.Site
-	if m := t.machines[b.Machine]; m != nil { // the map is never changed
+	m := t.machines[b.Machine] // the map is never changed
+	if m != nil {
 		b.Line = m.line.cfg.ID
 	}
 	if t.untimed(b) {
 		misplaced(b, now)
 	}
-	t.mu.Lock()   // before it is queued: whoever finds it there, finds it applied
+	t.mu.Lock() // before it is queued: whoever finds it there, finds it applied
+	late := m != nil && m.track.late(b.Readings) && t.hist.isNew(b)
 	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	g := t.gatewayLocked(b.Area, b.Gateway)
 	g.got(b, now)
@@ -161,8 +163,8 @@ func (t *Twin) Batch(b *plant.Batch) {
 	}
 	t.toldLocked(b, now)
 	alerts := t.signalsLocked(b, now)
-	if m := t.machines[b.Machine]; m != nil {
-		if why := m.take(b, now, t.hist.isNew(b)); why != "" {
+	if m != nil {
+		if why := m.take(b, now, late); why != "" {
 			t.noticeLocked("clock", "gateway "+b.Gateway+": "+why)
 		}
 	}
@@ -244,8 +246,9 @@ func (m *machine) folds(i int, signal string) bool {
 
 // take brings a batch to the machine's track. What it leaves to history alone,
 // because no figure can hold it, it names: data from before all that can be
-// folded again, and data from the future. isNew: it is no repeat.
-func (m *machine) take(b *plant.Batch, now plant.Time, isNew bool) (left string) {
+// folded again, and data from the future. late: it is of
+// before what is folded, and no repeat.
+func (m *machine) take(b *plant.Batch, now plant.Time, late bool) (left string) {
 	if !b.Historical || m.gateway == "" { // a backlog may be of a gateway that had it before
 		m.gateway = b.Gateway
 	}
@@ -284,9 +287,9 @@ func (m *machine) take(b *plant.Batch, now plant.Time, isNew bool) (left string)
 		return left
 	}
 	if m.folding {
-		m.tail = append(m.tail, tailed{slices.Clone(readings), claim, isNew})
+		m.tail = append(m.tail, tailed{slices.Clone(readings), claim, late})
 	}
-	if m.track.apply(readings, claim, isNew) {
+	if m.track.apply(readings, claim, late) {
 		m.line.version++
 	}
 	return left

@@ -52,9 +52,10 @@ type mark struct {
 // claim. It tells whether anything that can be seen changed. A reading from
 // before the claim, of which nobody knows what was around it, tells of its own
 // instant. A batch that says nothing of a time that is not known already is a
-// repeat, unless it isNew: then a clock that was set back has read it.
-func (k *track) apply(readings []plant.Reading, claim plant.Span, isNew bool) (changed bool) {
-	if isNew && len(readings) > 0 && readings[0].Time < k.cp.Through {
+// repeat, unless it is known to be late: then a clock that was set back has read
+// it.
+func (k *track) apply(readings []plant.Reading, claim plant.Span, late bool) (changed bool) {
+	if late && k.late(readings) {
 		k.markDirty(readings[0].Time)
 	}
 	for len(readings) > 0 && k.head < readings[0].Time && readings[0].Time < claim.From {
@@ -64,6 +65,11 @@ func (k *track) apply(readings []plant.Reading, claim plant.Span, isNew bool) (c
 		readings = readings[n:]
 	}
 	return k.take(readings, claim) || changed
+}
+
+// late tells whether the first of readings is of a time that is folded already.
+func (k *track) late(readings []plant.Reading) bool {
+	return len(readings) > 0 && readings[0].Time < k.cp.Through
 }
 
 func (k *track) take(readings []plant.Reading, claim plant.Span) bool {
