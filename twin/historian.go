@@ -58,8 +58,8 @@ const (
 type historian struct {
 	history History
 	log     *slog.Logger
-	random  func() float64                              // from [0, 1): jitter of pauses
-	before  func(context.Context, []*plant.Batch) error // runs before each write, which waits until it does not fail; may be nil
+	random  func() float64              // from [0, 1): jitter of pauses
+	before  func(context.Context) error // runs before each write, which waits until it does not fail; may be nil
 
 	mu       sync.Mutex
 	live     *lane

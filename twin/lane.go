@@ -102,7 +102,7 @@ func (h *historian) write(ctx context.Context, l *lane, acks Acknowledger, now f
 		began := time.Now()
 		var err error
 		if h.before != nil {
-			err = h.before(ctx, batches)
+			err = h.before(ctx)
 		}
 		if err == nil {
 			err = h.history.Write(ctx, batches)

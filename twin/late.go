@@ -6,40 +6,38 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"linetwin/plant"
 )
 
 const latesKey = "late" // in the ledger: machine -> time as JSON
 
-// lates are from when on machines must be folded again after a restart because
-// of what history takes that is older than the ledger's last checkpoint. They
-// are in the ledger before that is in history: whoever begins anew, begins there.
+// lates are from when on machines must be folded again after a restart, because
+// of what came that is older than the ledger's last checkpoint. The ledger has
+// them before history has that: whoever begins anew, begins there.
 type lates struct {
-	sync.Mutex // held while the ledger is told
-	kept       map[string]plant.Time
+	sync.Mutex  // held while the ledger is told
+	kept        map[string]plant.Time
+	noted, told atomic.Uint64 // how often something was noted, and of that the ledger was told
 }
 
-// noteLate notes what of the batches the ledger's checkpoints do not have. It
-// runs before they are stored; what was not noted is not stored.
-func (t *Twin) noteLate(ctx context.Context, batches []*plant.Batch) error {
-	noted := false
-	t.mu.Lock()
-	for _, b := range batches {
-		m := t.machines[b.Machine]
-		if m == nil {
-			continue
-		}
-		from := b.Complete.From
-		for i := range b.Readings {
-			from = min(from, b.Readings[i].Time)
-		}
-		if (from < m.saved || !m.loaded) && (m.late == 0 || from < m.late) {
-			m.late, noted = from, true
-		}
+// lateLocked notes a batch that the ledger's checkpoints do not have.
+func (t *Twin) lateLocked(m *machine, b *plant.Batch) {
+	from := b.Complete.From
+	if len(b.Readings) > 0 { // which are in order
+		from = min(from, b.Readings[0].Time)
 	}
-	t.mu.Unlock()
-	if !noted {
+	if (from < m.saved || !m.loaded) && (m.late == 0 || from < m.late) {
+		m.late = from
+		t.lates.noted.Add(1)
+	}
+}
+
+// keepLates brings what was noted to the ledger. It runs before batches are
+// stored: while it fails, none are.
+func (t *Twin) keepLates(ctx context.Context) error {
+	if t.lates.noted.Load() == t.lates.told.Load() {
 		return nil
 	}
 	return t.saveLates(ctx)
@@ -63,23 +61,24 @@ func (t *Twin) saveLates(ctx context.Context) error {
 	defer t.lates.Unlock()
 	all := map[string]plant.Time{}
 	t.mu.RLock()
+	noted := t.lates.noted.Load()
 	for id, m := range t.machines {
 		if m.late != 0 {
 			all[id] = m.late
 		}
 	}
 	t.mu.RUnlock()
-	if maps.Equal(all, t.lates.kept) {
-		return nil
-	}
-	text, err := json.Marshal(all)
-	if err == nil {
-		err = t.opts.Ledger.SetValue(ctx, latesKey, string(text))
-	}
-	if err != nil {
-		return fmt.Errorf("keep from when on late data came: %w", err)
+	if !maps.Equal(all, t.lates.kept) {
+		text, err := json.Marshal(all)
+		if err == nil {
+			err = t.opts.Ledger.SetValue(ctx, latesKey, string(text))
+		}
+		if err != nil {
+			return fmt.Errorf("keep from when on late data came: %w", err)
+		}
 	}
 	t.lates.kept = all
+	t.lates.told.Store(noted)
 	return nil
 }
 

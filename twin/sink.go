@@ -153,8 +153,12 @@ func (t *Twin) Batch(b *plant.Batch) {
 	if t.untimed(b) {
 		misplaced(b, now)
 	}
-	t.mu.Lock() // before it is queued: whoever finds it there, finds it applied
-	late := m != nil && m.track.late(b.Readings) && t.hist.isNew(b)
+	t.mu.Lock()
+	late := false
+	if m != nil {
+		late = m.track.late(b.Readings) && t.hist.isNew(b)
+		t.lateLocked(m, b) // before it is queued
+	}
 	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	g := t.gatewayLocked(b.Area, b.Gateway)
 	g.got(b, now)

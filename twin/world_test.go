@@ -270,11 +270,10 @@ func (w *world) store(n int) {
 	for _, l := range []*lane{h.live, h.backlog} {
 		front := slices.Clone(l.queue[:min(n, len(l.queue))])
 		for _, q := range front {
-			batch := []*plant.Batch{q.batch}
-			if err := h.before(context.Background(), batch); err != nil {
+			if err := h.before(context.Background()); err != nil {
 				w.tb.Fatal(err)
 			}
-			_ = w.shelf.Write(context.Background(), batch) // never fails
+			_ = w.shelf.Write(context.Background(), []*plant.Batch{q.batch}) // never fails
 		}
 		l.pop(front)
 		h.done(front, deafTo{})
