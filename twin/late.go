@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"linetwin/plant"
 )
@@ -94,4 +95,24 @@ func (t *Twin) loadLate(ctx context.Context, machine string) (plant.Time, error)
 		return 0, fmt.Errorf("from when on late data came: %w", err)
 	}
 	return all[machine], nil
+}
+
+// changedFrom gives from when on figures may change with what is folded from a
+// time on: from where the segment begins that lasts then or for which counters
+// were awaited then, with all that is judged with it.
+func (m *machine) changedFrom(k *track, at plant.Time) plant.Time {
+	span, from := plant.Span{From: at.Add(-counterWait) - 1, To: at + 1}, at
+	for _, s := range k.segments(span) {
+		from = min(from, s.From)
+	}
+	a := m.line.book.Load().amends[m.cfg.ID]
+	if a == nil {
+		return from
+	}
+	wide, _ := a.reach(func(s plant.Span) plant.Past { return plant.Past{Segments: k.segments(s)} }, span)
+	rest := plant.Span{From: at.Floor(time.Minute), To: k.head + 1}
+	if counted := a.recounted(rest); counted != rest {
+		from = min(from, counted.From.Add(toldBack))
+	}
+	return min(from, wide.From)
 }

@@ -298,3 +298,28 @@ func TestPlantsCalendarAnew(t *testing.T) {
 		t.Errorf("planned %v s, its hours %v s; want 3 h: from 6:00 to 8:00 by the old one, to 9:00 by the new one", whole, sum)
 	}
 }
+
+// TestPlantsRestatedFromItsStart: late data at the end of a time that nobody saw
+// restates the shift in which that began, too.
+func TestPlantsRestatedFromItsStart(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+		looked(caseAt(9, 0, 0), caseAt(9, 0, 0), stateIs(6), goodIs(60)),
+		looked(caseAt(9, 0, 0), caseAt(11, 0, 0)),
+		looked(caseAt(8, 50, 0), caseAt(9, 0, 0), plant.Reading{Machine: "m", Signal: "state", Time: caseAt(8, 50, 0), Value: plant.Integer(6)}),
+	)
+	d.cfg.Calendars["c"] = plant.Calendar{Zone: "UTC", Shifts: []plant.Shift{{Name: "first", Start: "06:00", Length: 150 * time.Minute}, {Name: "second", Start: "08:30", Length: 2 * time.Hour}}}
+	w := newWorld(t, &d.cfg, d.nowOf())
+	for _, b := range d.batches[:3] {
+		w.deliver(b)
+	}
+	w.published()
+	w.deliver(d.batches[3])
+	w.published()
+	l := w.twin.lines[0]
+	for _, start := range []plant.Time{caseAt(6, 0, 0), caseAt(8, 30, 0)} {
+		if p := l.published[start]; p.revision != 1 || p.reason != lateData {
+			t.Errorf("the shift of %s has revision %d, %q", start, p.revision, p.reason)
+		}
+	}
+}

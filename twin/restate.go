@@ -250,9 +250,10 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 	}
 	kept = append(kept, forget)
 	fresh.outbox = append(kept, fresh.outbox...)
+	old := m.track
 	m.track = fresh
 	m.line.version++
-	m.line.restated(dirty, lateData)
+	m.line.restated(min(m.changedFrom(old, dirty), m.changedFrom(fresh, dirty)), lateData)
 	return nil
 }
 
