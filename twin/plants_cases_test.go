@@ -323,3 +323,26 @@ func TestPlantsRestatedFromItsStart(t *testing.T) {
 		}
 	}
 }
+
+// TestPlantsEndedWhereTheNextBegins: a closed shift that a new calendar ends just
+// where that begins to hold is restated.
+func TestPlantsEndedWhereTheNextBegins(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(7, 0, 0), caseAt(7, 0, 0), stateIs(6), goodIs(0)),
+		looked(caseAt(7, 0, 0), caseAt(11, 30, 0), goodIs(60)),
+	)
+	d.cfg.Calendars["c"] = plant.Calendar{Zone: "UTC", Shifts: []plant.Shift{{Name: "long", Start: "06:00", Length: 5 * time.Hour}}}
+	w := d.straight(t)
+	w.published()
+	text, err := json.Marshal(plant.Calendar{Zone: "UTC", Shifts: []plant.Shift{{Name: "late", Start: "08:30", Length: 2 * time.Hour}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Kind: plant.EntryCalendar, Key: "c", From: caseAt(8, 30, 0), Value: text}); err != nil {
+		t.Fatal(err)
+	}
+	w.published()
+	if p := w.twin.lines[0].published[caseAt(6, 0, 0)]; p.revision != 1 || p.window.Span.To != caseAt(8, 30, 0) {
+		t.Errorf("published to %s with revision %d; want 8:30 and 1", p.window.Span.To, p.revision)
+	}
+}

@@ -218,7 +218,8 @@ func (w *world) fair(id string, i int, machines []string, gap plant.Span) bool {
 	return possible(&x[i])
 }
 
-// possible tells whether what was made of a window can have been made in it.
+// possible tells whether what was made of a window can have been made in it, and
+// whether a counter that was not seen meanwhile tells it.
 func possible(w *plant.Window) bool {
-	return w.IdealGood >= 0 && w.IdealReject >= 0 && w.IdealGood+w.IdealReject <= w.Run
+	return w.Flags&plant.FlagReset == 0 && w.IdealGood >= 0 && w.IdealReject >= 0 && w.IdealGood+w.IdealReject <= w.Run
 }
