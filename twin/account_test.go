@@ -58,10 +58,10 @@ func placesTwin(t testing.TB, cfg Config, now plant.Time, scripts ...*foldScript
 				readings = append(readings, e.Reading)
 				continue
 			}
-			k.apply(readings, plant.Span{From: from, To: e.Time})
+			k.apply(readings, plant.Span{From: from, To: e.Time}, false)
 			readings, from = nil, e.Until
 		}
-		k.apply(readings, plant.Span{From: from, To: now})
+		k.apply(readings, plant.Span{From: from, To: now}, false)
 	}
 	return w
 }

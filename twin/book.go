@@ -173,6 +173,9 @@ func (b *book) ideal(product, machine string, t plant.Time) (d time.Duration, ok
 	return c.time, c.set, said
 }
 
+// longestShift is 24 h on the wall clock, also in a night in which clocks change.
+const longestShift = 27 * time.Hour
+
 // shifts gives the shift instances of a calendar that overlap span. A shift is
 // of the version that held when it started; it ends where the next one starts.
 func (b *book) shifts(name string, own *plant.Schedule, span plant.Span) []plant.ShiftInstance {
@@ -181,6 +184,8 @@ func (b *book) shifts(name string, own *plant.Schedule, span plant.Span) []plant
 		return own.Between(span)
 	}
 	var all []plant.ShiftInstance
+	// A shift that reaches into span may have been ended before it.
+	wide := plant.Span{From: span.From.Add(-longestShift), To: span.To}
 	for i := -1; i < len(versions); i++ {
 		schedule, starts := own, plant.Span{From: -1 << 62, To: 1 << 62}
 		if i >= 0 {
@@ -192,7 +197,7 @@ func (b *book) shifts(name string, own *plant.Schedule, span plant.Span) []plant
 		if i+1 < len(versions) {
 			starts.To = versions[i+1].from
 		}
-		for _, s := range schedule.Between(span) {
+		for _, s := range schedule.Between(wide) {
 			if starts.Has(s.From) {
 				all = append(all, s)
 			}

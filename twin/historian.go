@@ -58,7 +58,8 @@ const (
 type historian struct {
 	history History
 	log     *slog.Logger
-	random  func() float64 // from [0, 1): jitter of pauses
+	random  func() float64              // from [0, 1): jitter of pauses
+	before  func(context.Context) error // runs before each write, which waits until it does not fail; may be nil
 
 	mu       sync.Mutex
 	live     *lane
@@ -92,6 +93,7 @@ type session struct {
 	id      string
 	stored  plant.Spans // sequence numbers, as [n, n+1)
 	held    plant.Spans // those that are stored or wait here
+	refused plant.Spans // those that came when there was no room for them
 	owed    bool        // is in historian.owed
 }
 
@@ -161,6 +163,9 @@ func (h *historian) add(b *plant.Batch) bool {
 	}
 	if !l.push(q) {
 		h.counts.Refused++
+		if q.session != nil {
+			q.session.refused.Add(number)
+		}
 		return false
 	}
 	b.Hold()
@@ -175,6 +180,16 @@ func (h *historian) drop(b *plant.Batch) {
 	if b.Drop() && h.recycler != nil {
 		h.recycler.Recycle(b)
 	}
+}
+
+// isNew tells whether a batch is known to be no repeat: its number did not come
+// before.
+func (h *historian) isNew(b *plant.Batch) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.sessions[gatewayKey{b.Area, b.Gateway}]
+	number := plant.Span{From: plant.Time(b.Sequence), To: plant.Time(b.Sequence) + 1}
+	return b.Sequence != 0 && s != nil && !s.held.Covers(number) && !s.refused.Covers(number)
 }
 
 // signal wakes who waits at a channel of one place.

@@ -100,7 +100,13 @@ func (h *historian) write(ctx context.Context, l *lane, acks Acknowledger, now f
 			batches = append(batches, q.batch)
 		}
 		began := time.Now()
-		err := h.history.Write(ctx, batches)
+		var err error
+		if h.before != nil {
+			err = h.before(ctx)
+		}
+		if err == nil {
+			err = h.history.Write(ctx, batches)
+		}
 		clear(batches) // they are not to be kept longer than the queue keeps them
 		if err != nil {
 			if ctx.Err() != nil || !h.rest(ctx, l, err, now()) {

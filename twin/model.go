@@ -56,12 +56,15 @@ type machine struct {
 	// saving: the ledger is just being told what changes from savingSince on.
 	saving      bool
 	savingSince plant.Time
+	saved       plant.Time // the ledger's last checkpoint, or what it may be just now
+	late        plant.Time // what is older than saved and in history alone begins here; 0: nothing (late.go)
 }
 
 // tailed is a batch as a track takes it.
 type tailed struct {
 	readings []plant.Reading
 	claim    plant.Span
+	late     bool // it is no repeat
 }
 
 func newLine(cfg *Config, area string, lc *LineConfig, said *atomic.Pointer[book]) (*line, error) {

@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -141,6 +142,32 @@ func TestPlantsCases(t *testing.T) {
 			w.store(9)
 			w.start(&d.cfg)
 		}},
+		{"a clock that was set back tells of a time once more", casePlant(t,
+			looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+			looked(caseAt(8, 0, 0), caseAt(8, 10, 0), goodIs(5)),
+			looked(caseAt(8, 5, 1), caseAt(8, 5, 1), stateIs(2), goodIs(7)),
+			looked(caseAt(8, 5, 1), caseAt(8, 6, 0), goodIs(9)),
+		), func(w *world, d *drawn) {
+			for _, b := range d.batches {
+				w.deliver(b)
+				w.settle()
+			}
+		}},
+		{"late data that nobody claims is in history as the twin ends", casePlant(t,
+			looked(caseAt(8, 1, 0), caseAt(8, 1, 0), stateIs(6), goodIs(0)),
+			looked(caseAt(9, 0, 0), caseAt(9, 0, 0), stateIs(6), goodIs(5)),
+			looked(caseAt(9, 30, 0), caseAt(9, 30, 0), stateIs(6), goodIs(50)),
+			looked(caseAt(9, 30, 0), caseAt(10, 0, 0), goodIs(60)),
+		), func(w *world, d *drawn) {
+			for _, n := range []int{1, 2, 3} {
+				w.deliver(d.batches[n])
+			}
+			w.twin.flush(t.Context())
+			w.deliver(d.batches[0])
+			w.store(9)
+			w.twin.flush(t.Context())
+			w.start(&d.cfg)
+		}},
 		{"a look at a checkpoint, with nobody there before it and after it", counting(casePlant(t,
 			looked(caseAt(7, 51, 1), caseAt(7, 51, 1), stateIs(6), goodIs(65535), totalIs(65535)),
 			looked(caseAt(7, 55, 0), caseAt(7, 55, 0), stateIs(6), goodIs(65530), totalIs(65530)),
@@ -247,5 +274,75 @@ func TestPlantsAbsurd(t *testing.T) {
 	}
 	if w[2].Reject != 1<<40+3 || w[2].Flags&plant.FlagNoIdeal == 0 {
 		t.Errorf("the machine: %+v; want as many as it told", w[2])
+	}
+}
+
+// TestPlantsCalendarAnew: a shift that a new calendar ended stays ended in every
+// window.
+func TestPlantsCalendarAnew(t *testing.T) {
+	d := casePlant(t, looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)))
+	w := d.straight(t)
+	c := plant.Calendar{Zone: "UTC", Shifts: []plant.Shift{{Name: "brief", Start: "08:00", Length: time.Hour}}}
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Kind: plant.EntryCalendar, Key: "c", From: caseAt(7, 0, 0), Value: text}); err != nil {
+		t.Fatal(err)
+	}
+	var sum float64
+	for _, f := range w.figures("line", d.span, "hour") {
+		sum += f.PlannedS
+	}
+	if whole := w.figures("line", d.span, "")[0].PlannedS; whole != 3*3600 || sum != whole {
+		t.Errorf("planned %v s, its hours %v s; want 3 h: from 6:00 to 8:00 by the old one, to 9:00 by the new one", whole, sum)
+	}
+}
+
+// TestPlantsRestatedFromItsStart: late data at the end of a time that nobody saw
+// restates the shift in which that began, too.
+func TestPlantsRestatedFromItsStart(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+		looked(caseAt(9, 0, 0), caseAt(9, 0, 0), stateIs(6), goodIs(60)),
+		looked(caseAt(9, 0, 0), caseAt(11, 0, 0)),
+		looked(caseAt(8, 50, 0), caseAt(9, 0, 0), plant.Reading{Machine: "m", Signal: "state", Time: caseAt(8, 50, 0), Value: plant.Integer(6)}),
+	)
+	d.cfg.Calendars["c"] = plant.Calendar{Zone: "UTC", Shifts: []plant.Shift{{Name: "first", Start: "06:00", Length: 150 * time.Minute}, {Name: "second", Start: "08:30", Length: 2 * time.Hour}}}
+	w := newWorld(t, &d.cfg, d.nowOf())
+	for _, b := range d.batches[:3] {
+		w.deliver(b)
+	}
+	w.published()
+	w.deliver(d.batches[3])
+	w.published()
+	l := w.twin.lines[0]
+	for _, start := range []plant.Time{caseAt(6, 0, 0), caseAt(8, 30, 0)} {
+		if p := l.published[start]; p.revision != 1 || p.reason != lateData {
+			t.Errorf("the shift of %s has revision %d, %q", start, p.revision, p.reason)
+		}
+	}
+}
+
+// TestPlantsEndedWhereTheNextBegins: a closed shift that a new calendar ends just
+// where that begins to hold is restated.
+func TestPlantsEndedWhereTheNextBegins(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(7, 0, 0), caseAt(7, 0, 0), stateIs(6), goodIs(0)),
+		looked(caseAt(7, 0, 0), caseAt(11, 30, 0), goodIs(60)),
+	)
+	d.cfg.Calendars["c"] = plant.Calendar{Zone: "UTC", Shifts: []plant.Shift{{Name: "long", Start: "06:00", Length: 5 * time.Hour}}}
+	w := d.straight(t)
+	w.published()
+	text, err := json.Marshal(plant.Calendar{Zone: "UTC", Shifts: []plant.Shift{{Name: "late", Start: "08:30", Length: 2 * time.Hour}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.twin.Tell(t.Context(), plant.Entry{By: "li.wei", Kind: plant.EntryCalendar, Key: "c", From: caseAt(8, 30, 0), Value: text}); err != nil {
+		t.Fatal(err)
+	}
+	w.published()
+	if p := w.twin.lines[0].published[caseAt(6, 0, 0)]; p.revision != 1 || p.window.Span.To != caseAt(8, 30, 0) {
+		t.Errorf("published to %s with revision %d; want 8:30 and 1", p.window.Span.To, p.revision)
 	}
 }

@@ -204,7 +204,7 @@ func (w *world) fair(id string, i int, machines []string, gap plant.Span) bool {
 	x := w.windows(id, gap)
 	for j, m := range l.machines {
 		hidden := slices.Contains(machines, m.cfg.ID)
-		if y := x[j+1]; hidden && y.IdealGood+y.IdealReject > y.Run {
+		if hidden && !possible(&x[j+1]) {
 			return false
 		}
 		for _, b := range w.told {
@@ -215,5 +215,11 @@ func (w *world) fair(id string, i int, machines []string, gap plant.Span) bool {
 			}
 		}
 	}
-	return x[i].IdealGood+x[i].IdealReject <= x[i].Run
+	return possible(&x[i])
+}
+
+// possible tells whether what was made of a window can have been made in it, and
+// whether a counter that was not seen meanwhile tells it.
+func possible(w *plant.Window) bool {
+	return w.Flags&plant.FlagReset == 0 && w.IdealGood >= 0 && w.IdealReject >= 0 && w.IdealGood+w.IdealReject <= w.Run
 }

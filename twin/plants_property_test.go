@@ -231,8 +231,7 @@ func (w *world) hear(said, rest []plant.Entry) []plant.Entry {
 // again ends the twin and starts it anew; the gateway sends all that was not
 // acknowledged.
 func (w *world) again(t *rapid.T, cfg *Config, all, queue []*plant.Batch) []*plant.Batch {
-	if len(w.slate.progress) > 0 || rapid.Bool().Draw(t, "saved") {
-		w.settle()
+	if rapid.Bool().Draw(t, "in order") {
 		w.twin.flush(t.Context())
 	}
 	for _, b := range all {

@@ -143,7 +143,7 @@ func adds(t *rapid.T, w *plant.Window, machines time.Duration) {
 	if f.OEE != nil && math.Abs(*f.OEE*float64(w.Known())-float64(w.IdealGood)) > 1e-6*float64(time.Second) {
 		t.Fatalf("OEE %v of %v known, good pieces are worth %v", *f.OEE, w.Known(), w.IdealGood)
 	}
-	if f.Performance != nil && f.Quality != nil && f.OEE != nil && w.IdealGood+w.IdealReject != 0 {
+	if f.Performance != nil && f.Quality != nil && f.OEE != nil && w.IdealGood+w.IdealReject > 0 {
 		if product := *f.Availability * *f.Performance * *f.Quality; math.Abs(product-*f.OEE) > 1e-9*max(1, math.Abs(*f.OEE)) {
 			t.Fatalf("A x P x Q = %v, OEE %v: %+v", product, *f.OEE, w)
 		}

@@ -131,7 +131,7 @@ func (s *speaking) look(t *rapid.T) {
 	for s.used[s.at] {
 		s.at += plant.Millisecond
 	}
-	switch anyOf(t, "seen", "pieces", "pieces", "pieces", "state", "state", "state", "nothing", "word", "reset", "jump", "nonsense", "bad", "away", "gap", "clock", "ahead", "parts", "learnt") {
+	switch anyOf(t, "seen", "pieces", "pieces", "pieces", "state", "state", "state", "nothing", "word", "reset", "jump", "nonsense", "bad", "away", "gap", "clock", "behind", "ahead", "parts", "learnt") {
 	case "pieces":
 		s.send(s.made(t))
 	case "state":
@@ -171,6 +171,14 @@ func (s *speaking) look(t *rapid.T) {
 		s.used[s.at] = true
 		s.batch(s.all(t), plant.Span{From: s.at, To: s.at})
 		s.at = max(was, s.at) + plant.Millisecond
+		s.before = s.at
+		s.send(s.all(t))
+	case "behind": // it was set back for good: the gateway tells of a time once more
+		s.send(nil) // of what was said ahead, too
+		s.at = max(s.at.Add(-anyOf(t, "back", 30*time.Second, 10*time.Minute)), s.d.span.From)
+		for s.used[s.at] {
+			s.at += plant.Millisecond
+		}
 		s.before = s.at
 		s.send(s.all(t))
 	case "ahead": // readings that the claim does not reach yet

@@ -118,7 +118,7 @@ func (l *line) publish(now plant.Time) []plant.Result {
 			continue
 		}
 		p, ok := l.published[s.From]
-		if ok && (recheck == 0 || s.To <= recheck) {
+		if ok && (recheck == 0 || max(s.To, p.window.Span.To) <= recheck) { // it may have been ended there
 			continue
 		}
 		w := l.window(s.Span)

@@ -81,6 +81,10 @@ func (t *Twin) loadMachine(ctx, brief context.Context, m *machine) error {
 	if err != nil {
 		return fmt.Errorf("past of %s: %w", m.cfg.ID, err)
 	}
+	late, err := t.loadLate(ctx, m.cfg.ID)
+	if err != nil {
+		return err
+	}
 	last := mark{at, raw}
 	if _, err := last.checkpoint(); err != nil {
 		t.log.Warn("checkpoint not understood; all in memory is folded again", "machine", m.cfg.ID, "error", err)
@@ -89,7 +93,7 @@ func (t *Twin) loadMachine(ctx, brief context.Context, m *machine) error {
 	filled, isFilled := t.filled(brief, m, past, last)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m.loaded = true
+	m.loaded, m.late = true, late
 	if raw == nil {
 		// Less than an hour was ever folded, or the ledger is new: history tells.
 		m.track.markDirty(now.Add(-memory))
@@ -107,6 +111,10 @@ func (t *Twin) loadMachine(ctx, brief context.Context, m *machine) error {
 	if isFilled {
 		k.markDirty(filled)
 	}
+	if late != 0 {
+		k.markDirty(late)
+	}
+	m.saved = at
 	k.every = checkpointLive
 	m.track = k
 	return nil
@@ -225,7 +233,7 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 		return fmt.Errorf("fold %s again from %s: %w", m.cfg.ID, dirty, err)
 	}
 	for _, b := range tail {
-		fresh.apply(b.readings, b.claim)
+		fresh.apply(b.readings, b.claim, b.late)
 	}
 	fresh.model = m.track.model
 	// What came in late before the base while the base was looked for is not in
@@ -242,9 +250,10 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 	}
 	kept = append(kept, forget)
 	fresh.outbox = append(kept, fresh.outbox...)
+	old := m.track
 	m.track = fresh
 	m.line.version++
-	m.line.restated(dirty, lateData)
+	m.line.restated(min(m.changedFrom(old, dirty), m.changedFrom(fresh, dirty)), lateData)
 	return nil
 }
 
@@ -341,14 +350,14 @@ func feed(k *track, m *machine, rec plant.Record, waiting []*plant.Batch, span p
 	})
 	for _, c := range claims {
 		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time >= c.To })
-		k.apply(readings[:n], plant.Span{From: c.From, To: c.To - 1})
+		k.apply(readings[:n], plant.Span{From: c.From, To: c.To - 1}, false)
 		readings = readings[n:]
 	}
 	// Beyond every claim somebody looked at least at the times of the readings.
 	for len(readings) > 0 {
 		at := readings[0].Time
 		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time > at })
-		k.apply(readings[:n], plant.Span{From: at, To: at})
+		k.apply(readings[:n], plant.Span{From: at, To: at}, false)
 		readings = readings[n:]
 	}
 }
@@ -386,6 +395,9 @@ func (t *Twin) flush(ctx context.Context) {
 			t.notice("ledger", err.Error())
 		}
 	}
+	if err := t.forgetLates(ctx); err != nil {
+		t.notice("ledger", err.Error())
+	}
 	t.pending.flush(ctx, t.opts.Ledger, func(err error) { t.notice("ledger", err.Error()) })
 	t.checkTypes(ctx)
 	t.saveIdentities(ctx)
@@ -415,6 +427,7 @@ func (t *Twin) flushMachine(ctx context.Context, m *machine) error {
 			if i == 0 || now[i].Since < m.savingSince {
 				m.savingSince = now[i].Since
 			}
+			m.saved = max(m.saved, now[i].At)
 		}
 		t.mu.Unlock()
 		if n == 0 {
@@ -424,6 +437,8 @@ func (t *Twin) flushMachine(ctx context.Context, m *machine) error {
 		t.mu.Lock()
 		if m.saving = false; err != nil {
 			m.track.outbox = append(now, m.track.outbox...)
+		} else {
+			m.saved = now[n-1].At
 		}
 		t.mu.Unlock()
 		if err != nil {

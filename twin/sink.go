@@ -146,14 +146,20 @@ func (t *Twin) Batch(b *plant.Batch) {
 	defer t.hist.drop(b)
 	now := t.now()
 	b.Site = t.cfg.Site
-	if m := t.machines[b.Machine]; m != nil { // the map is never changed
+	m := t.machines[b.Machine] // the map is never changed
+	if m != nil {
 		b.Line = m.line.cfg.ID
 	}
 	if t.untimed(b) {
 		misplaced(b, now)
 	}
-	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	t.mu.Lock()
+	late := false
+	if m != nil {
+		late = m.track.late(b.Readings) && t.hist.isNew(b)
+		t.lateLocked(m, b) // before it is queued
+	}
+	t.hist.add(b) // what does not fit the gateway keeps and sends again; it is applied all the same
 	g := t.gatewayLocked(b.Area, b.Gateway)
 	g.got(b, now)
 	if g.live.Foreign {
@@ -161,8 +167,8 @@ func (t *Twin) Batch(b *plant.Batch) {
 	}
 	t.toldLocked(b, now)
 	alerts := t.signalsLocked(b, now)
-	if m := t.machines[b.Machine]; m != nil {
-		if why := m.take(b, now); why != "" {
+	if m != nil {
+		if why := m.take(b, now, late); why != "" {
 			t.noticeLocked("clock", "gateway "+b.Gateway+": "+why)
 		}
 	}
@@ -244,8 +250,9 @@ func (m *machine) folds(i int, signal string) bool {
 
 // take brings a batch to the machine's track. What it leaves to history alone,
 // because no figure can hold it, it names: data from before all that can be
-// folded again, and data from the future.
-func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
+// folded again, and data from the future. late: it is of
+// before what is folded, and no repeat.
+func (m *machine) take(b *plant.Batch, now plant.Time, late bool) (left string) {
 	if !b.Historical || m.gateway == "" { // a backlog may be of a gateway that had it before
 		m.gateway = b.Gateway
 	}
@@ -284,9 +291,9 @@ func (m *machine) take(b *plant.Batch, now plant.Time) (left string) {
 		return left
 	}
 	if m.folding {
-		m.tail = append(m.tail, tailed{slices.Clone(readings), claim})
+		m.tail = append(m.tail, tailed{slices.Clone(readings), claim, late})
 	}
-	if m.track.apply(readings, claim) {
+	if m.track.apply(readings, claim, late) {
 		m.line.version++
 	}
 	return left

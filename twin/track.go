@@ -54,8 +54,13 @@ type mark struct {
 // apply takes a batch's readings of role signals (in order of time) and its
 // claim. It tells whether anything that can be seen changed. A reading from
 // before the claim, of which nobody knows what was around it, tells of its own
-// instant.
-func (k *track) apply(readings []plant.Reading, claim plant.Span) (changed bool) {
+// instant. A batch that says nothing of a time that is not known already is a
+// repeat, unless it is known to be late: then a clock that was set back has read
+// it.
+func (k *track) apply(readings []plant.Reading, claim plant.Span, late bool) (changed bool) {
+	if late && k.late(readings) {
+		k.markDirty(readings[0].Time)
+	}
 	for len(readings) > 0 && k.head < readings[0].Time && readings[0].Time < claim.From {
 		at := readings[0].Time
 		n := sort.Search(len(readings), func(i int) bool { return readings[i].Time > at })
@@ -63,6 +68,11 @@ func (k *track) apply(readings []plant.Reading, claim plant.Span) (changed bool)
 		readings = readings[n:]
 	}
 	return k.take(readings, claim) || changed
+}
+
+// late tells whether the first of readings is of a time that is folded already.
+func (k *track) late(readings []plant.Reading) bool {
+	return len(readings) > 0 && readings[0].Time < k.cp.Through
 }
 
 func (k *track) take(readings []plant.Reading, claim plant.Span) bool {

@@ -111,6 +111,7 @@ type Twin struct {
 	said    atomic.Pointer[book]
 	heard   atomic.Bool // said is what the ledger has
 	telling sync.Mutex  // held while an entry is checked and appended
+	lates   lates
 
 	recomputing chan struct{} // has an element while Recompute works
 
@@ -148,6 +149,7 @@ func New(cfg Config, opts Options) (*Twin, error) {
 		who: identities{by: map[gatewayKey]kept{}}, tellers: map[string]*teller{}, recomputing: make(chan struct{}, 1),
 	}
 	t.said.Store(newBook(nil))
+	t.hist.before = t.keepLates
 	for ai := range cfg.Areas {
 		for li := range cfg.Areas[ai].Lines {
 			l, err := newLine(&cfg, cfg.Areas[ai].ID, &cfg.Areas[ai].Lines[li], &t.said)

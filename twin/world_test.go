@@ -75,12 +75,13 @@ func (s shelf) Chart(context.Context, string, string, plant.Span, int) ([]plant.
 	return nil, nil
 }
 
-// slate is a ledger in memory: of progress, entries and results what the twin
-// relies on, of the rest nothing.
+// slate is a ledger in memory: of progress, entries, results and values what the
+// twin relies on, of the rest nothing.
 type slate struct {
 	progress map[string]*slated
 	entries  []plant.Entry
 	results  []plant.Result
+	values   map[string]string
 }
 
 type slated struct {
@@ -202,9 +203,18 @@ func (s *slate) Alerts(context.Context, plant.Span, bool) ([]plant.Alert, error)
 
 func (s *slate) SaveSignal(context.Context, plant.Signal) error { return nil }
 
-func (s *slate) Value(context.Context, string) (string, bool, error) { return "", false, nil }
+func (s *slate) Value(_ context.Context, key string) (value string, ok bool, _ error) {
+	value, ok = s.values[key]
+	return value, ok, nil
+}
 
-func (s *slate) SetValue(context.Context, string, string) error { return nil }
+func (s *slate) SetValue(_ context.Context, key, value string) error {
+	if s.values == nil {
+		s.values = map[string]string{}
+	}
+	s.values[key] = value
+	return nil
+}
 
 // world is a twin with stores in memory that does its background work when it
 // is told to, so that every step of it can be drawn and repeated.
@@ -260,6 +270,9 @@ func (w *world) store(n int) {
 	for _, l := range []*lane{h.live, h.backlog} {
 		front := slices.Clone(l.queue[:min(n, len(l.queue))])
 		for _, q := range front {
+			if err := h.before(context.Background()); err != nil {
+				w.tb.Fatal(err)
+			}
 			_ = w.shelf.Write(context.Background(), []*plant.Batch{q.batch}) // never fails
 		}
 		l.pop(front)
