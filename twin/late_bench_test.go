@@ -45,8 +45,7 @@ func benchMachine(line, i int) string { return fmt.Sprintf("l%dm%d", line, i) }
 // such lines, to the minute before now.
 type benchTwin struct {
 	*twin.Twin
-	now    plant.Time
-	number uint64
+	now plant.Time
 }
 
 func newBenchTwin(b *testing.B, lines, hours int) *benchTwin {
@@ -163,7 +162,7 @@ func BenchmarkMemory(b *testing.B) {
 		for t.History().Live.Waiting > 0 {
 			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(15 * time.Second) // the ledger takes what waits for it
+		time.Sleep(time.Minute) // the ledger takes what waits for it
 		held[i] = heap() - before
 		runtime.KeepAlive(t)
 	}
