@@ -89,6 +89,7 @@ func (l *line) runs(from source, m *machine, s *madeSplit) []madeRun {
 			}
 		}
 		if n := len(runs); n > 0 {
+			at = max(at, runs[n-1].From) // which may have begun later in the same minute
 			runs[n-1].To = at
 		}
 		last = p.Minute

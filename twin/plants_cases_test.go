@@ -346,3 +346,26 @@ func TestPlantsEndedWhereTheNextBegins(t *testing.T) {
 		t.Errorf("published to %s with revision %d; want 8:30 and 1", p.window.Span.To, p.revision)
 	}
 }
+
+// TestMadeTwiceInAMinute: what is made before and after something else in one
+// minute is not counted over the time of that.
+func TestMadeTwiceInAMinute(t *testing.T) {
+	l := newTold(t)
+	m, hour := l.machines[0], plant.Span{From: l.day.From, To: l.at(time.Hour)}
+	seg := func(from, to time.Duration, c plant.Class) plant.Segment {
+		return plant.Segment{Machine: "press", Span: plant.Span{From: l.at(from), To: l.at(to)}, Class: c}
+	}
+	made := func(minute int, product string) plant.Pieces {
+		return plant.Pieces{Machine: "press", Minute: l.at(time.Duration(minute) * time.Minute), Product: product, Good: 3}
+	}
+	l.told["press"] = plant.Past{Pieces: []plant.Pieces{made(0, "a"), made(1, "b"), made(1, "a"), made(2, "a")},
+		Segments: []plant.Segment{seg(0, 118*time.Second, plant.ClassRun), seg(118*time.Second, 119*time.Second, plant.ClassChangeover), seg(119*time.Second, time.Hour, plant.ClassRun)}}
+	var sum plant.Window
+	split := madeSplit{machine: m, span: hour, by: "product", account: func(s plant.Span) plant.Account { return plant.Account{Window: m.windowFrom(l.source, s)} }}
+	for _, c := range l.byMade(l.source, split, hour.To) {
+		sum.Add(c.Window)
+	}
+	if whole := m.windowFrom(l.source, hour); sum.Run != whole.Run || sum.Good != whole.Good {
+		t.Errorf("run %v, good %d; want %v, %d", sum.Run, sum.Good, whole.Run, whole.Good)
+	}
+}
