@@ -27,8 +27,16 @@ type opcuaFront struct {
 	subscribed *subscribedFront // nil: it is polled
 }
 
-// newCountingOPCUA makes a counting PLC that speaks OPC UA.
+// newCountingOPCUA makes a counting PLC that is polled over OPC UA.
 func newCountingOPCUA(t testing.TB, machine string, values int) *countingPLC {
+	t.Helper()
+	p := opcuaPLC(t, machine, values)
+	p.opcua.serve(t)
+	return p
+}
+
+// opcuaPLC makes a counting PLC whose server is not started yet.
+func opcuaPLC(t testing.TB, machine string, values int) *countingPLC {
 	t.Helper()
 	p := &countingPLC{machine: machine, values: values, doubt: map[uint32]bool{}}
 	address := freeAddress(t) // the library wants to know its port beforehand
@@ -41,6 +49,14 @@ func newCountingOPCUA(t testing.TB, machine string, values int) *countingPLC {
 		server.EnableSecurity("None", ua.MessageSecurityModeNone), server.ServerName("counting"))
 	f.space = server.NewNodeNameSpace(f.Server, countingSpace).ID()
 	f.RegisterHandler(id.ReadRequest_Encoding_DefaultBinary, f.read)
+	p.opcua = f
+	return p
+}
+
+// serve starts the server. The services that it answers for itself are registered
+// before: of two handlers the library takes the first.
+func (f *opcuaFront) serve(t testing.TB) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := f.Start(ctx); err != nil {
 		cancel()
@@ -50,8 +66,6 @@ func newCountingOPCUA(t testing.TB, machine string, values int) *countingPLC {
 		cancel()
 		_ = f.Close() // the library's way to say that it was open
 	})
-	p.opcua = f
-	return p
 }
 
 // node gives the address of value i.

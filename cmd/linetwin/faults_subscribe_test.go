@@ -35,15 +35,14 @@ type publishing struct {
 // newSubscribedOPCUA makes a counting PLC that tells its values by subscription.
 func newSubscribedOPCUA(t testing.TB, machine string, values int, every time.Duration) *countingPLC {
 	t.Helper()
-	p := newCountingOPCUA(t, machine, values)
+	p := opcuaPLC(t, machine, values)
 	f := &subscribedFront{opcuaFront: p.opcua, every: every}
-	p.mu.Lock()
 	p.opcua.subscribed = f
-	p.mu.Unlock()
 	f.RegisterHandler(id.CreateSubscriptionRequest_Encoding_DefaultBinary, f.create)
 	f.RegisterHandler(id.CreateMonitoredItemsRequest_Encoding_DefaultBinary, f.monitor)
 	f.RegisterHandler(id.PublishRequest_Encoding_DefaultBinary, f.publish)
 	f.RegisterHandler(id.DeleteSubscriptionsRequest_Encoding_DefaultBinary, f.delete)
+	f.serve(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); f.run(ctx) }()
