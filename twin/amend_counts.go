@@ -14,8 +14,8 @@ import (
 // product and order it works on.
 const toldBack = 24 * time.Hour
 
-// recounted gives the span whose pieces must be known to tell those of span; it
-// is span where nobody corrected any.
+// recounted gives the span, of whole minutes, whose pieces must be known to tell
+// those of span; it is span where nobody corrected any.
 func (a *amendment) recounted(span plant.Span) plant.Span {
 	wide, any := span, false
 	for again := true; again; {
@@ -34,7 +34,8 @@ func (a *amendment) recounted(span plant.Span) plant.Span {
 	if !any {
 		return span
 	}
-	return plant.Span{From: wide.From.Floor(time.Minute).Add(-toldBack), To: wide.To}
+	wide = wholeMinutes(wide)
+	return plant.Span{From: wide.From.Add(-toldBack), To: wide.To}
 }
 
 // recounting is the pieces of one machine while corrections are laid over them.

@@ -113,6 +113,7 @@ func (l *line) orderRuns(from source, m *machine, span plant.Span) []madeRun {
 			r.From = max(span.From, setUpSince(segments, w.From))
 		}
 		for len(runs) > 0 && runs[len(runs)-1].From >= r.From {
+			r.flag |= runs[len(runs)-1].flag // its time is this one's now
 			runs = runs[:len(runs)-1]
 		}
 		if n := len(runs); n > 0 && runs[n-1].made == r.made {

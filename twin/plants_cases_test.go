@@ -369,3 +369,19 @@ func TestMadeTwiceInAMinute(t *testing.T) {
 		t.Errorf("run %v, good %d; want %v, %d", sum.Run, sum.Good, whole.Run, whole.Good)
 	}
 }
+
+// TestCorrectedBeforeARunningMinute: a correction of counts in a window that ends
+// within a minute does not count that minute twice.
+func TestCorrectedBeforeARunningMinute(t *testing.T) {
+	l := newTold(t)
+	m := l.machines[0]
+	l.told["press"] = plant.Past{Pieces: []plant.Pieces{{Machine: "press", Minute: l.at(0), Product: "a", Good: 3}, {Machine: "press", Minute: l.at(9 * time.Minute), Product: "a", Good: 5}},
+		Segments: []plant.Segment{{Machine: "press", Span: plant.Span{From: l.at(0), To: l.at(10 * time.Minute)}, Class: plant.ClassRun}}}
+	b := newBook(nil)
+	b.amends = map[string]*amendment{"press": {counts: []recount{{Span: plant.Span{From: l.at(2 * time.Minute), To: l.at(3 * time.Minute)}, good: 2}}}}
+	l.book.Store(b)
+	w := m.windowFrom(l.amended(l.source), plant.Span{From: l.at(0), To: l.at(9*time.Minute + 35*time.Second)})
+	if w.Good != 10 {
+		t.Errorf("%d good pieces, want 3 + 2 + 5", w.Good)
+	}
+}
