@@ -235,8 +235,10 @@ func (l *line) seenEnd(from source, span plant.Span) seenEnd {
 	e := seenEnd{span: span, end: l.end()}
 	seen := make([]plant.Spans, len(e.end))
 	e.unknown = make([][]plant.Segment, len(e.end))
+	// A gap that ends where span begins has its step in the first minute.
+	wide := plant.Span{From: span.From - 1, To: span.To}
 	for i, m := range e.end {
-		for _, s := range from(m, span).Segments {
+		for _, s := range from(m, wide).Segments {
 			if s.Class != plant.ClassUnknown {
 				seen[i].Add(s.Span)
 			} else if s.Pieces > 0 {
@@ -257,10 +259,11 @@ func (l *line) seenEnd(from source, span plant.Span) seenEnd {
 }
 
 // cut cuts the time in which the end of the flow was not seen out of a segment
-// of run time, or of unknown time of which pieces tell that some of it was. Where one machine is the end, that time is put in as unknown,
-// with the share of the pieces that its counter showed afterwards; it is cut
-// where that machine's own segments are, so that it does not matter which window
-// asks. Of several machines the minutes tell (explain).
+// of run time, or of unknown time of which pieces tell that some of it was.
+// Where one machine is the end, that time is put in as unknown, with the share of
+// the pieces that its counter showed afterwards; it is cut where that machine's
+// own segments are, so that it does not matter which window asks. Of several
+// machines the minutes tell (explain).
 func (e *seenEnd) cut(s plant.Segment, i, n int) []plant.Segment {
 	blind := e.blind(s.Span)
 	if len(blind) == 0 {

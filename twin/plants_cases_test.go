@@ -385,3 +385,24 @@ func TestCorrectedBeforeARunningMinute(t *testing.T) {
 		t.Errorf("%d good pieces, want 3 + 2 + 5", w.Good)
 	}
 }
+
+// TestPlantsGapBeforeTheWindow: of machines beside each other at the end of the
+// flow, what one made in a gap is laid on the gap alone, also in a window that
+// begins where the gap ends.
+func TestPlantsGapBeforeTheWindow(t *testing.T) {
+	d := casePlant(t,
+		looked(caseAt(8, 0, 0), caseAt(8, 0, 0), stateIs(6), goodIs(0)),
+		looked(caseAt(9, 0, 0), caseAt(9, 0, 0), stateIs(6), goodIs(30)),
+		looked(caseAt(9, 0, 0), caseAt(9, 10, 0)),
+	)
+	l := &d.cfg.Areas[0].Lines[0]
+	l.Flow, l.Bottleneck = Flow{"neck", "m+other"}, "neck"
+	l.Machines = append(l.Machines, MachineConfig{ID: "neck", Roles: l.Machines[0].Roles}, MachineConfig{ID: "other", Roles: l.Machines[0].Roles})
+	d.cfg.Products[0].IdealCycle["neck"] = 2 * time.Second
+	w := d.straight(t)
+	whole := w.windows("line", d.span)[0]
+	before, after := w.windows("line", plant.Span{From: d.span.From, To: caseAt(9, 0, 0)})[0], w.windows("line", plant.Span{From: caseAt(9, 0, 0), To: d.span.To})[0]
+	if sum := before.Run + after.Run; whole.Run == 0 || sum != whole.Run {
+		t.Errorf("run %v before 9:00 and %v after, %v in all", before.Run, after.Run, whole.Run)
+	}
+}
