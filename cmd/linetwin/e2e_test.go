@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"sort"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,6 +129,10 @@ func (f *factory) times(want truth, unknownMost func(machine string) time.Durati
 	f.t.Helper()
 	const poll = 200 * time.Millisecond
 	for _, line := range []string{"mcb-a", "mcb-b"} {
+		eventually(f.t, line+" is known up to the ledger's time", func() bool {
+			l := mustGet[plant.LineSnapshot](f.t, f.api+"/api/v1/lines/"+line)
+			return !slices.ContainsFunc(l.Machines, func(m plant.MachineSnapshot) bool { return m.Through < plant.FromMilli(want.Now) })
+		})
 		q := url.Values{"from": {plant.FromMilli(want.Now).Add(-time.Hour).String()}, "to": {plant.FromMilli(want.Now).String()}}
 		tl := mustGet[plant.Timeline](f.t, f.api+"/api/v1/lines/"+line+"/timeline?"+q.Encode())
 		for _, row := range tl.Machines {

@@ -60,9 +60,12 @@ func (p *tap) open(t testing.TB) {
 // cut ends all connections as a cable does that is pulled, and lets nobody
 // through any more.
 func (p *tap) cut() {
-	p.listen.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.listen == nil {
+		return // it is cut
+	}
+	p.listen.Close()
 	for _, c := range p.conns {
 		c.Close()
 	}
