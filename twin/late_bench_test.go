@@ -2,7 +2,6 @@ package twin_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"runtime"
 	"testing"
@@ -12,34 +11,6 @@ import (
 	"linetwin/plant"
 	"linetwin/twin"
 )
-
-// benchLines is a site of lines as that of BenchmarkRecompute.
-func benchLines(b *testing.B, lines int) twin.Config {
-	cfg := siteConfig(b)
-	area := &cfg.Areas[0]
-	model := area.Lines[0]
-	area.Lines = nil
-	cfg.Products = cfg.Products[:1]
-	cfg.Products[0].IdealCycle = map[string]time.Duration{}
-	for n := range lines {
-		l := model
-		l.ID, l.Machines, l.Flow = fmt.Sprintf("line%d", n), nil, nil
-		for i := range benchMachines {
-			id := benchMachine(n, i)
-			l.Flow = append(l.Flow, id)
-			l.Machines = append(l.Machines, twin.MachineConfig{ID: id, Roles: map[plant.Role]string{plant.RoleState: "state", plant.RoleGood: "good", plant.RoleReject: "reject"}})
-			cfg.Products[0].IdealCycle[id] = 3 * time.Second
-		}
-		l.Bottleneck = benchMachine(n, 5)
-		area.Lines = append(area.Lines, l)
-	}
-	if faults := cfg.Check(); len(faults) > 0 {
-		b.Fatal(faults)
-	}
-	return cfg
-}
-
-func benchMachine(line, i int) string { return fmt.Sprintf("l%dm%d", line, i) }
 
 // benchTwin is a running twin on embedded stores that knows so many hours of
 // such lines, to the minute before now.
@@ -77,7 +48,7 @@ func newBenchTwin(b *testing.B, lines, hours int) *benchTwin {
 	for hour := range hours {
 		for n := range lines {
 			for i := range benchMachines {
-				t.Batch(t.hour(benchMachine(n, i), hour))
+				t.Batch(benchHour(benchMachine(n, i), hour))
 			}
 		}
 		for t.History().Live.Waiting > 50_000 {
@@ -85,23 +56,6 @@ func newBenchTwin(b *testing.B, lines, hours int) *benchTwin {
 		}
 	}
 	return t
-}
-
-// hour is what a machine tells in an hour.
-func (t *benchTwin) hour(id string, hour int) *plant.Batch {
-	from := begin.Add(time.Duration(hour) * time.Hour)
-	b := &plant.Batch{Area: area, Gateway: gatewayID, Machine: id, Complete: plant.Span{From: from, To: from.Add(time.Hour)}}
-	put := func(at plant.Time, signal string, v int64) {
-		b.Readings = append(b.Readings, plant.Reading{Machine: id, Signal: signal, Time: at.Floor(time.Millisecond), Value: plant.Integer(v)})
-	}
-	for at := from; at < from.Add(time.Hour); at = at.Add(benchStep) {
-		n := int64(at.Sub(begin) / benchStep)
-		put(at, "good", n)
-		if n%40 == 0 {
-			put(at, "state", []int64{6, 6, 6, 6, 5, 6, 11, 6}[n/40%8])
-		}
-	}
-	return b
 }
 
 // BenchmarkLate is how long it takes from a late reading of yesterday's shift,

@@ -15,12 +15,60 @@ import (
 	"linetwin/twin"
 )
 
-// benchPlant is a line of ten machines whose counters move every 3.15 s, which
+// The lines of benchmarks have ten machines whose counters move every 3.15 s, which
 // is about 100 million readings a year.
 const (
 	benchMachines = 10
 	benchStep     = 3150 * time.Millisecond
 )
+
+// benchLines is a site of lines of ten machines.
+func benchLines(b *testing.B, lines int) twin.Config {
+	cfg := siteConfig(b)
+	area := &cfg.Areas[0]
+	model := area.Lines[0]
+	area.Lines = nil
+	cfg.Products = cfg.Products[:1]
+	cfg.Products[0].IdealCycle = map[string]time.Duration{}
+	for n := range lines {
+		l := model
+		l.ID, l.Machines, l.Flow = fmt.Sprintf("line%d", n), nil, nil
+		for i := range benchMachines {
+			id := benchMachine(n, i)
+			l.Flow = append(l.Flow, id)
+			l.Machines = append(l.Machines, twin.MachineConfig{ID: id, Roles: map[plant.Role]string{plant.RoleState: "state", plant.RoleGood: "good", plant.RoleReject: "reject"}})
+			cfg.Products[0].IdealCycle[id] = 3 * time.Second
+		}
+		l.Bottleneck = benchMachine(n, 5)
+		area.Lines = append(area.Lines, l)
+	}
+	if faults := cfg.Check(); len(faults) > 0 {
+		b.Fatal(faults)
+	}
+	return cfg
+}
+
+func benchMachine(line, i int) string { return fmt.Sprintf("l%dm%d", line, i) }
+
+// benchHour is what a machine tells in an hour.
+func benchHour(id string, hour int) *plant.Batch {
+	from := begin.Add(time.Duration(hour) * time.Hour)
+	b := &plant.Batch{Area: area, Gateway: gatewayID, Machine: id, Complete: plant.Span{From: from, To: from.Add(time.Hour)}}
+	put := func(at plant.Time, signal string, v int64) {
+		b.Readings = append(b.Readings, plant.Reading{Machine: id, Signal: signal, Time: at.Floor(time.Millisecond), Value: plant.Integer(v)})
+	}
+	for at := from; at < from.Add(time.Hour); at = at.Add(benchStep) {
+		n := int64(at.Sub(begin) / benchStep)
+		put(at, "good", n)
+		if n%40 == 0 {
+			put(at, "state", []int64{6, 6, 6, 6, 5, 6, 11, 6}[n/40%8])
+		}
+		if n%100 == 0 {
+			put(at, "reject", n/100)
+		}
+	}
+	return b
+}
 
 // BenchmarkRecompute makes the shifts of a line of ten machines anew from the
 // embedded history: of 2 days, or of LINETWIN_RECOMPUTE_DAYS.
@@ -44,20 +92,7 @@ func BenchmarkRecompute(b *testing.B) {
 	}
 	defer ledger.Close()
 	readings := benchHistory(b, h, days)
-	cfg := siteConfig(b)
-	line := &cfg.Areas[0].Lines[0]
-	line.Machines, line.Flow = nil, nil
-	for i := range benchMachines {
-		id := fmt.Sprintf("m%d", i)
-		line.Flow = append(line.Flow, id)
-		line.Machines = append(line.Machines, twin.MachineConfig{ID: id, Roles: map[plant.Role]string{plant.RoleState: "state", plant.RoleGood: "good", plant.RoleReject: "reject"}})
-	}
-	line.Bottleneck = "m5"
-	cfg.Products = cfg.Products[:1]
-	cfg.Products[0].IdealCycle = map[string]time.Duration{"m5": 3 * time.Second, "m9": 3 * time.Second}
-	if faults := cfg.Check(); len(faults) > 0 {
-		b.Fatal(faults)
-	}
+	cfg := benchLines(b, 1)
 	span := plant.Span{From: begin, To: begin.Add(time.Duration(days) * 24 * time.Hour)}
 	model, err := twin.New(cfg, twin.Options{History: h, Ledger: ledger, Log: log, Clock: func() time.Time { return span.To.Add(20 * 24 * time.Hour).Std() }})
 	if err != nil {
@@ -86,24 +121,10 @@ func (nobody) Acknowledge(plant.Acknowledgement) error { return nil }
 // benchHistory writes days of a line's readings, an hour a batch.
 func benchHistory(b *testing.B, h *sqlite.History, days int) (readings int) {
 	for hour := range days*24 + 1 {
-		from := begin.Add(time.Duration(hour) * time.Hour)
 		var batches []*plant.Batch
 		for m := range benchMachines {
-			id := fmt.Sprintf("m%d", m)
-			batch := &plant.Batch{Area: area, Gateway: gatewayID, Machine: id, Line: "line", Complete: plant.Span{From: from, To: from.Add(time.Hour)}}
-			put := func(at plant.Time, signal string, v int64) {
-				batch.Readings = append(batch.Readings, plant.Reading{Machine: id, Signal: signal, Time: at.Floor(time.Millisecond), Value: plant.Integer(v)})
-			}
-			for at := from; at < from.Add(time.Hour); at = at.Add(benchStep) {
-				n := int64(at.Sub(begin) / benchStep)
-				put(at, "good", n)
-				if n%40 == 0 {
-					put(at, "state", []int64{6, 6, 6, 6, 5, 6, 11, 6}[n/40%8])
-				}
-				if n%100 == 0 {
-					put(at, "reject", n/100)
-				}
-			}
+			batch := benchHour(benchMachine(0, m), hour)
+			batch.Line = "line0"
 			readings += len(batch.Readings)
 			batches = append(batches, batch)
 		}
@@ -111,7 +132,7 @@ func benchHistory(b *testing.B, h *sqlite.History, days int) (readings int) {
 			b.Fatal(err)
 		}
 		if hour%12 == 0 { // as the store does by itself while it runs
-			if _, err := h.Seal(context.Background(), from); err != nil {
+			if _, err := h.Seal(context.Background(), begin.Add(time.Duration(hour)*time.Hour)); err != nil {
 				b.Fatal(err)
 			}
 		}
