@@ -44,7 +44,6 @@ func (t *Twin) hear(ctx context.Context) bool {
 	defer t.mu.Unlock()
 	for _, l := range t.lines {
 		l.restated(t.now().Add(-memory), whileAway)
-		l.version++
 		for _, m := range l.machines {
 			m.track.markDirty(t.now().Add(-memory))
 		}
@@ -173,8 +172,8 @@ func (t *Twin) keep(ctx context.Context, all ...plant.Entry) ([]plant.Entry, err
 // refoldLocked has what is touched computed anew.
 func (t *Twin) refoldLocked(why string, touched []touched) {
 	for _, a := range touched {
-		a.line.version++
 		if a.quiet {
+			a.line.version++
 			continue
 		}
 		a.line.restated(a.from, why)

@@ -144,9 +144,9 @@ func setUpSince(segments []plant.Segment, at plant.Time) plant.Time {
 	return began
 }
 
-// splitting is a split of time and pieces each by itself: the time of each machine of
-// the bottleneck by what that makes, or by the order that it works on, the pieces
-// by what they are, whenever the bottleneck made them.
+// splitting is a split of time and pieces each by itself: the time of each
+// machine of the bottleneck by what that makes, or by the order that it works on,
+// the pieces by what they are, whenever the bottleneck made them.
 type splitting struct {
 	madeSplit
 	line  *line

@@ -27,9 +27,15 @@ const lateData = "late data"
 // whileAway is why figures are others after a restart.
 const whileAway = "late data, or other settings, while the twin was away"
 
+// pastChanged has whoever shows figures of the past ask for them again.
+func (l *line) pastChanged() {
+	l.restates++
+	l.version++
+}
+
 // restated notes that figures from a time on may have changed, and why.
 func (l *line) restated(from plant.Time, why string) {
-	l.restates, l.version = l.restates+1, l.version+1
+	l.pastChanged()
 	l.recopy.Add(plant.Span{From: max(from, 1), To: forever})
 	if l.recheck == 0 || from < l.recheck {
 		l.recheck = max(from, 1)
@@ -146,7 +152,7 @@ func (l *line) publish(now plant.Time) []plant.Result {
 		}
 	}
 	if len(raised) > 0 {
-		l.restates, l.version = l.restates+1, l.version+1
+		l.pastChanged()
 	}
 	return raised
 }

@@ -351,7 +351,6 @@ func (t *Twin) keepRecomputed(ctx context.Context, l *line, r *remake, folds []*
 		f.m.track.markDirty(max(min(from, f.begin), now.Add(-memory)))
 	}
 	l.restated(from, r.reason)
-	l.version++
 	return nil
 }
 

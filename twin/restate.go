@@ -252,7 +252,6 @@ func (t *Twin) restate(ctx context.Context, m *machine) error {
 	fresh.outbox = append(kept, fresh.outbox...)
 	old := m.track
 	m.track = fresh
-	m.line.version++
 	m.line.restated(min(m.changedFrom(old, dirty), m.changedFrom(fresh, dirty)), lateData)
 	return nil
 }
@@ -313,10 +312,10 @@ func (t *Twin) foldAgain(ctx context.Context, m *machine, head plant.Time, base 
 		end = max(end, b.Complete.To)
 	}
 	end = min(end, t.now().Add(ahead))
-	for at := from; at <= end; at = at.Add(restateChunk) {
+	for at, last := from, from > end; !last; at = at.Add(restateChunk) {
 		span := plant.Span{From: at, To: at.Add(restateChunk)}
-		if span.To >= end { // a claim reaches over what was read at its very end: no part after it
-			span.To, at = end+plant.Millisecond, end
+		if last = span.To >= end; last { // a claim reaches over what was read at its very end: no part after it
+			span.To = end + plant.Millisecond
 		}
 		rec, err := t.opts.History.Record(ctx, m.cfg.ID, m.roleSignals, span)
 		if err != nil {
